@@ -1,0 +1,1 @@
+"""The vocabulary every part speaks: data, Protocols, errors. Imports no other part."""

@@ -1,0 +1,152 @@
+"""The seams between parts. What a part needs from a sibling comes through one of these, handed in by `programs/`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .catalogue import EncodedItem, Item
+from .clock import Deadline
+from .commit import Commit
+from .decision import Ad, JudgedAd, Proposal, Verdict
+from .environment import Environment
+from .event import Event, Stop, Topic
+from .exchange import Answer, Notice
+from .feedback import Interaction
+from .request import BidRequest
+from .snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalContext:
+    """What a proposer may look at: one snapshot, what is admitted in it, and what the viewer did (oldest first).
+
+    `admitted` is [N] by item slot, with dead slots False. `limit` bounds the candidates wanted.
+    """
+
+    snapshot: Snapshot
+    admitted: npt.NDArray[np.bool_]
+    history: tuple[Interaction, ...]
+    limit: int
+    deadline: Deadline
+
+
+class Proposer(Protocol):
+    """Names items worth showing."""
+
+    @property
+    def model(self) -> str:
+        """The checksum of the artefact behind the proposals."""
+        ...
+
+    def propose(self, context: ProposalContext) -> Proposal:
+        """At most `limit` candidates, best first, each an admitted item, no item twice.
+
+        Deterministic in its context. An empty catalogue, admission or history is an answer (perhaps empty, with its reason), never an error.
+        """
+        ...
+
+
+class ItemEncoder(Protocol):
+    """Gives new items their semantic ID and content vector, with codebooks frozen at training."""
+
+    @property
+    def model(self) -> str: ...
+    def encode(self, items: Sequence[Item]) -> tuple[EncodedItem, ...]:
+        """Each item encoded, in order; an item's result does not depend on its companions in the call."""
+        ...
+
+
+class Verifier(Protocol):
+    """Judges ads: what they are worth here and whether their words may be shown."""
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Checksums of the artefacts and the policy version in use, by part."""
+        ...
+
+    def judge(
+        self, ads: Sequence[Ad], request: BidRequest, environment: Environment, snapshot: Snapshot
+    ) -> tuple[JudgedAd, ...]:
+        """Each ad judged, in order. Verdicts come from the cache where text, policy and the item's facts are unchanged."""
+        ...
+
+    def cached_verdict(self, ad: Ad, snapshot: Snapshot) -> Verdict | None:
+        """The verdict already known for this ad's creative, without judging it now."""
+        ...
+
+    def warm(self, snapshot: Snapshot) -> None:
+        """Judges creatives that are new in this snapshot, ahead of any request. Safe beside `judge` in another thread."""
+        ...
+
+
+class EventPublisher(Protocol):
+    """Appends source events to the log."""
+
+    def publish(self, topic: Topic, event: Event, partition_key: str | None = None) -> None:
+        """Queues an event; its Kafka key is `partition_key`, else the event's key."""
+        ...
+
+    def publish_stop(self, stop: Stop) -> None: ...
+    def publish_decision(self, decision_id: str, record: bytes) -> None: ...
+    def flush(self, timeout_s: float) -> None:
+        """Afterwards everything queued is acknowledged by the broker; Unavailable if it is not in time."""
+        ...
+
+
+class CommitLog(Protocol):
+    """The topic `commits`: one ordered partition a shard. Appending is committing."""
+
+    def append(self, commit: Commit) -> None:
+        """Afterwards the commit is acknowledged by the log; Unavailable if that cannot be had."""
+        ...
+
+    def last(self, shard: int) -> Commit | None:
+        """The newest valid commit of a shard."""
+        ...
+
+    def read(self, shard: int, after_number: int) -> Sequence[Commit]:
+        """The retained commits of a shard beyond `after_number`, oldest first, up to the log's end as of the call."""
+        ...
+
+
+class CommitFeed(Protocol):
+    """A follower's view of the log: commits and stops as they arrive."""
+
+    def poll(self, timeout_s: float) -> Sequence[Commit]:
+        """Commits since the last poll, each shard's in order; empty after `timeout_s` without any."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class CommitStore(Protocol):
+    """The durable materialised store (Milvus): commits written row by row, visible through their marker."""
+
+    def write(self, commits: Sequence[Commit]) -> None:
+        """Afterwards the commits' rows and markers are stored; writing one again changes nothing."""
+        ...
+
+    def head(self, shard: int) -> int:
+        """The newest marked commit number of a shard, 0 for none."""
+        ...
+
+    def load(self, shard: int, after_number: int, up_to_number: int) -> Sequence[Commit]:
+        """The marked commits in (after, up to], oldest first, superseded rows left out. VersionUnavailable below the horizon."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Bidder(Protocol):
+    """Whatever answers bid requests: the gRPC client, or the pipeline in process. Wire types stay behind it."""
+
+    async def bid(self, request: BidRequest) -> Answer:
+        """The bidder's answer, a no-bid included; Unavailable when there is none at all."""
+        ...
+
+    async def notify(self, notice: Notice) -> None:
+        """Afterwards the bidder has taken note of a win, a billing or a loss."""
+        ...

@@ -1,0 +1,127 @@
+"""What the request path reads: one frozen version of memory, as objects by key and as arrays by slot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .catalogue import Advertiser, Campaign, Creative, EncodedItem, Offer, Rule, SemanticId
+from .commit import Version
+from .environment import Environment
+from .feedback import UserState
+
+
+@dataclass(frozen=True, slots=True)
+class ItemColumns:
+    """Every item by slot, 0 … N-1. A slot keeps its item for ever; a deleted item is not `alive`.
+
+    Arrays are read-only. A later version shares or copies them, never writes them.
+    """
+
+    item_ids: Sequence[str]  # [N]
+    sids: npt.NDArray[np.int32]  # [N, L]
+    vectors: npt.NDArray[np.float32]  # [N, D], unit length
+    alive: npt.NDArray[np.bool_]  # [N]
+    stock: npt.NDArray[np.int64]  # [N]; -1 where no offer limits it
+    popularity: npt.NDArray[np.float32]  # [N]
+
+    @property
+    def count(self) -> int:
+        """N, with deleted items counted."""
+        return len(self.item_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class CreativeColumns:
+    """Every creative by slot, 0 … C-1, joined to its item and campaign where these are known (-1 where not)."""
+
+    creatives: Sequence[Creative]  # [C]
+    item_slot: npt.NDArray[np.int32]  # [C]
+    campaign_slot: npt.NDArray[np.int32]  # [C]
+    width: npt.NDArray[np.int32]  # [C]; 0 for native
+    height: npt.NDArray[np.int32]  # [C]; 0 for native
+    alive: npt.NDArray[np.bool_]  # [C]
+
+    @property
+    def count(self) -> int:
+        """C, with deleted creatives counted."""
+        return len(self.creatives)
+
+
+class Trie(Protocol):
+    """The living items in the order of their semantic IDs, so that any node is a range of leaves.
+
+    With P the number of leaves (one per living item; items may share a semantic ID) and K codes a level.
+    """
+
+    @property
+    def leaf_slots(self) -> npt.NDArray[np.int32]:
+        """[P] the item slot of each leaf, in trie order (by semantic ID, then by slot)."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """L, the number of codes in a semantic ID; 0 while empty."""
+        ...
+
+    def live_children(
+        self, prefixes: npt.NDArray[np.int64], level: int, admitted_before: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.bool_]:
+        """[W, K] whether child code k of each prefix covers at least one admitted leaf.
+
+        Args:
+            prefixes: [W] each beam's first `level` codes packed as base-K digits (0 at level 0).
+            level: how many codes the prefixes hold.
+            admitted_before: [P + 1] prefix sum of the admission bitmap in leaf order.
+        """
+        ...
+
+    def leaves(self, semantic_id: SemanticId) -> npt.NDArray[np.int32]:
+        """The item slots that carry exactly this semantic ID."""
+        ...
+
+
+class Snapshot(Protocol):
+    """One version of memory. Nothing read from it ever changes; holding it pins it."""
+
+    @property
+    def version(self) -> Version: ...
+    @property
+    def items(self) -> ItemColumns: ...
+    @property
+    def creatives(self) -> CreativeColumns: ...
+    @property
+    def campaigns(self) -> Sequence[Campaign]:
+        """By campaign slot, as CreativeColumns.campaign_slot counts them; a deleted one is inactive."""
+        ...
+
+    @property
+    def trie(self) -> Trie: ...
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The active rules, by id."""
+        ...
+
+    def slot(self, item_id: str) -> int | None:
+        """The slot of a living item."""
+        ...
+
+    def item(self, item_id: str) -> EncodedItem | None: ...
+    def offer(self, item_id: str) -> Offer | None: ...
+    def creative(self, creative_id: str) -> Creative | None: ...
+    def creative_slots(self, item_id: str) -> Sequence[int]:
+        """Slots of the item's living creatives."""
+        ...
+
+    def campaign(self, campaign_id: str) -> Campaign | None: ...
+    def advertiser(self, advertiser_id: str) -> Advertiser | None: ...
+    def user(self, user_key: str) -> UserState | None: ...
+    def environment(self, place_id: str, event_time: int) -> Environment:
+        """The place's newest fresh readings; all unknown when there are none."""
+        ...
+
+    def facts_changed(self, item_id: str) -> str:
+        """A stamp that changes whenever the item or its offer does; part of the key of a cached verdict."""
+        ...

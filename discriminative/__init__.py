@@ -1,0 +1,1 @@
+"""Judges what was proposed: click and conversion probability, compliance of the text."""

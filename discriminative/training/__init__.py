@@ -1,0 +1,1 @@
+"""Fits the scorer and the environment effects; imported by programs.train alone."""

@@ -1,0 +1,1 @@
+"""Answers a bid request: pin, admit, propose, match, judge, price, reserve, answer."""

@@ -1,0 +1,1 @@
+"""Proposes items as semantic IDs, under the snapshot's trie and the request's admission."""

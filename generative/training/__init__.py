@@ -1,0 +1,1 @@
+"""Trains the tokenizer and the decoder; imported by programs.train alone."""

@@ -1,0 +1,1 @@
+"""Numerical operations of the decode; reference.py is the specification of each."""

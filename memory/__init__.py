@@ -1,0 +1,1 @@
+"""Versioned memory: commits, snapshots, trie, followers and the Milvus store."""

@@ -1,0 +1,1 @@
+"""A discrete-event auction simulator that plays traffic against the engine."""

@@ -1,0 +1,1 @@
+"""Marketplaces: made with latent truth, or imported from somebody's own data."""

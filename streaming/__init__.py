@@ -1,0 +1,1 @@
+"""Turns source topics into commits, exactly once, and keeps what it could not read."""

@@ -1,0 +1,1 @@
+"""Pure functions from events to rows; they know neither Kafka nor faust."""
