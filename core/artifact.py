@@ -15,7 +15,9 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an artefact is: its kind, the format version of that kind, its files' SHA-256, and what its trainer noted."""
+    """What an artefact is: its kind, the format version of that kind, its files' SHA-256, and what its trainer
+    noted.
+    """
 
     kind: str
     format: int
@@ -55,7 +57,9 @@ def verified(folder: Path, kind: str, format: int) -> Manifest:
         raise ArtifactError(f"{folder} holds {found}, this version reads {kind} format {format}; train it again")
     for name, digest in manifest.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != digest:
-            raise ArtifactError(f"{folder / name} is missing or was changed since training; train it again or restore it")
+            raise ArtifactError(
+                f"{folder / name} is missing or was changed since training; train it again or restore it"
+            )
     return manifest
 
 

@@ -69,7 +69,9 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A thing that can be advertised. `category` runs from coarse to fine; `popularity` is a prior count of interactions."""
+    """A thing that can be advertised. `category` runs from coarse to fine; `popularity` is a prior count of
+    interactions.
+    """
 
     item_id: str
     title: str
@@ -114,7 +116,9 @@ class Creative:
 
 @dataclass(frozen=True, slots=True)
 class EncodedItem:
-    """An item with the model's view of it: `semantic_id` and content `vector` (float32 bytes, width D) of model `model`."""
+    """An item with the model's view of it: `semantic_id` and content `vector` (float32 bytes, width D) of model
+    `model`.
+    """
 
     item: Item
     semantic_id: SemanticId

@@ -33,8 +33,10 @@ class Row:
 class Commit:
     """Rows of one shard that become visible together.
 
-    `number` counts a shard's commits from 1 and is never reused; `epoch` fences owners off; `offsets` maps each source topic to
-    the last offset covered in the partition that equals `shard`; `watermark` and `ingest_time` are ns UTC. A commit too large
+    `number` counts a shard's commits from 1 and is never reused; `epoch` fences owners off; `offsets` maps each
+    source topic to
+    the last offset covered in the partition that equals `shard`; `watermark` and `ingest_time` are ns UTC. A commit
+    too large
     for one record is `parts` records with the same number, visible with the last.
     """
 

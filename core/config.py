@@ -1,4 +1,6 @@
-"""Configuration: frozen dataclasses read from TOML, where an unknown key is an error that names the nearest valid one."""
+"""Configuration: frozen dataclasses read from TOML, where an unknown key is an error that names the nearest valid
+one.
+"""
 
 import dataclasses
 import difflib

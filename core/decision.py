@@ -19,7 +19,8 @@ class CandidateSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An item worth showing. `log_prob` is the decoder's, of the item given the context (None when it did not generate it);
+    """An item worth showing. `log_prob` is the decoder's, of the item given the context (None when it did not
+    generate it);
     `score` is what the list is ordered by."""
 
     item_id: str
@@ -87,7 +88,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What showing the ad is worth: probabilities per impression and per click, and the learned lift of this environment
+    """What showing the ad is worth: probabilities per impression and per click, and the learned lift of this
+    environment
     (already outside the probabilities; 1.0 where none was learned)."""
 
     p_click: float
@@ -178,7 +180,8 @@ class TierRecord:
 class DecisionRecord:
     """All that explains a decision, replays it and lets a later model learn from it.
 
-    `propensity` is the probability with which the exploration policy showed what it showed, by impression id, given the ads that
+    `propensity` is the probability with which the exploration policy showed what it showed, by impression id, given
+    the ads that
     were eligible. `models` maps each part to its artefact's checksum. `stops` are the kill switches in force.
     """
 

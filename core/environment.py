@@ -16,7 +16,9 @@ class Weather(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The newest readings of one place. `crowd` is people relative to the place's usual (1.0); `expires` is ns UTC, 0 = never."""
+    """The newest readings of one place. `crowd` is people relative to the place's usual (1.0); `expires` is ns UTC,
+    0 = never.
+    """
 
     place_id: str
     weather: Weather = Weather.UNKNOWN

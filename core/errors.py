@@ -1,13 +1,13 @@
 """The one tree of errors. Each message is a line that says what was wrong and what to do.
 
-    AdgramError
-    ├── ConfigError          a setting is unknown or impossible
-    ├── ArtifactError        a trained model is missing, damaged or of another version
-    ├── MarketplaceError     a file or column of a marketplace is missing or wrong
-    ├── InvalidRequest       a bid request breaks the wire contract; names the field's path
-    ├── InvalidEvent         a source event cannot be folded; goes to the dead letters with its reason
-    ├── Unavailable          a broker, store or port cannot be reached
-    └── VersionUnavailable   a snapshot older than the eviction horizon was asked for
+AdgramError
+├── ConfigError          a setting is unknown or impossible
+├── ArtifactError        a trained model is missing, damaged or of another version
+├── MarketplaceError     a file or column of a marketplace is missing or wrong
+├── InvalidRequest       a bid request breaks the wire contract; names the field's path
+├── InvalidEvent         a source event cannot be folded; goes to the dead letters with its reason
+├── Unavailable          a broker, store or port cannot be reached
+└── VersionUnavailable   a snapshot older than the eviction horizon was asked for
 """
 
 

@@ -24,7 +24,10 @@ class OfferedBid:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A bidder's answer to one request: offers, or the reason code (nbr) for none. `decision_id` is what Explain takes."""
+    """A bidder's answer to one request: offers, or the reason code (nbr) for none.
+
+    `decision_id` is what Explain takes.
+    """
 
     request_id: str
     decision_id: str

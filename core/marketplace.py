@@ -1,4 +1,5 @@
-"""A marketplace on disk: what a real platform could observe, in one format that `world` and `import` write and all else reads.
+"""A marketplace on disk: what a real platform could observe, in one format that `world` and `import` write and all
+else reads.
 
 A folder with
 
@@ -6,7 +7,8 @@ A folder with
     *.jsonl               one object a line: advertisers, campaigns, items, offers, creatives, places, users
     *.parquet             logs, by event time: interactions, impressions, traffic, environment (columns in SCHEMAS)
 
-A log that a source does not have is absent. A world's latent truth lies in `truth/` beside these; only the simulator opens it.
+A log that a source does not have is absent. A world's latent truth lies in `truth/` beside these; only the simulator
+opens it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +31,9 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What this marketplace is. `rules` says how whatever the source lacked was made; `figures` holds measured properties."""
+    """What this marketplace is. `rules` says how whatever the source lacked was made; `figures` holds measured
+    properties.
+    """
 
     name: str
     currency: str
@@ -42,7 +46,9 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who sees ads, by the id an exchange would send (`core.pseudonym` makes it a user key), with their usual place."""
+    """Somebody who sees ads, by the id an exchange would send (`core.pseudonym` makes it a user key), with their
+    usual place.
+    """
 
     user_id: str
     place_id: str = ""
@@ -131,7 +137,9 @@ class Marketplace:
         except msgspec.DecodeError as error:
             raise MarketplaceError(f"{path}: {error}") from error
         if self.manifest.format != FORMAT:
-            raise MarketplaceError(f"{path} has format {self.manifest.format}, this version reads {FORMAT}; make it again")
+            raise MarketplaceError(
+                f"{path} has format {self.manifest.format}, this version reads {FORMAT}; make it again"
+            )
 
     def advertisers(self) -> list[Advertiser]:
         return self._entities("advertisers", Advertiser)

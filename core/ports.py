@@ -44,7 +44,8 @@ class Proposer(Protocol):
     def propose(self, context: ProposalContext) -> Proposal:
         """At most `limit` candidates, best first, each an admitted item, no item twice.
 
-        Deterministic in its context. An empty catalogue, admission or history is an answer (perhaps empty, with its reason), never an error.
+        Deterministic in its context. An empty catalogue, admission or history is an answer (perhaps empty, with its
+        reason), never an error.
         """
         ...
 
@@ -70,7 +71,9 @@ class Verifier(Protocol):
     def judge(
         self, ads: Sequence[Ad], request: BidRequest, environment: Environment, snapshot: Snapshot
     ) -> tuple[JudgedAd, ...]:
-        """Each ad judged, in order. Verdicts come from the cache where text, policy and the item's facts are unchanged."""
+        """Each ad judged, in order. Verdicts come from the cache where text, policy and the item's facts are
+        unchanged.
+        """
         ...
 
     def cached_verdict(self, ad: Ad, snapshot: Snapshot) -> Verdict | None:
@@ -78,7 +81,10 @@ class Verifier(Protocol):
         ...
 
     def warm(self, snapshot: Snapshot) -> None:
-        """Judges creatives that are new in this snapshot, ahead of any request. Safe beside `judge` in another thread."""
+        """Judges creatives that are new in this snapshot, ahead of any request.
+
+        Safe beside `judge` in another thread.
+        """
         ...
 
 
@@ -134,7 +140,10 @@ class CommitStore(Protocol):
         ...
 
     def load(self, shard: int, after_number: int, up_to_number: int) -> Sequence[Commit]:
-        """The marked commits in (after, up to], oldest first, superseded rows left out. VersionUnavailable below the horizon."""
+        """The marked commits in (after, up to], oldest first, superseded rows left out.
+
+        VersionUnavailable below the horizon.
+        """
         ...
 
     def close(self) -> None: ...

@@ -66,9 +66,27 @@ class Page:
     search: str = ""
 
 
+class NativeAssetKind(StrEnum):
+    """The native assets we can fill; OTHER (images, video) we cannot."""
+
+    TITLE = "title"
+    DESCRIPTION = "description"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class NativeAsset:
+    """One asset a native slot asks for; `limit` is its greatest length in characters, 0 for none."""
+
+    asset_id: int
+    kind: NativeAssetKind
+    limit: int = 0
+    required: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Impression:
-    """One slot for sale; `reserve_price` is the floor per mille."""
+    """One slot for sale; `reserve_price` is the floor per mille. A native slot has no sizes but may ask for assets."""
 
     impression_id: str
     format: AdFormat
@@ -76,11 +94,14 @@ class Impression:
     reserve_price: Money
     placement: str = ""
     position: int = 0
+    native_assets: tuple[NativeAsset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BidRequest:
-    """What is asked of the engine. `event_time` is ns UTC; `timeout_ms` is the exchange's tmax; `auction_type` 1 = first price, 2 = second."""
+    """What is asked of the engine. `event_time` is ns UTC; `timeout_ms` is the exchange's tmax; `auction_type` 1 =
+    first price, 2 = second.
+    """
 
     request_id: str
     impressions: tuple[Impression, ...]
