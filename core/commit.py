@@ -22,11 +22,15 @@ class Table(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key of one table; `value` is its msgpack form (see core.rows), None is a tombstone."""
+    """One key of one table; `value` is its msgpack form (see core.rows), None is a tombstone.
+
+    `event_time` (ns UTC) is that of the newest event folded into it, so that a late event is known for one after a restart.
+    """
 
     table: Table
     key: str
     value: bytes | None
+    event_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

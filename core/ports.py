@@ -105,8 +105,11 @@ class EventPublisher(Protocol):
 class CommitLog(Protocol):
     """The topic `commits`: one ordered partition a shard. Appending is committing."""
 
-    def append(self, commit: Commit) -> None:
-        """Afterwards the commit is acknowledged by the log; Unavailable if that cannot be had."""
+    def append(self, commit: Commit) -> int:
+        """The position in its shard's log at which the commit was acknowledged; Unavailable if that cannot be had.
+
+        Consecutive appends get consecutive positions exactly when nobody else wrote in between.
+        """
         ...
 
     def last(self, shard: int) -> Commit | None:
@@ -123,6 +126,16 @@ class CommitFeed(Protocol):
 
     def poll(self, timeout_s: float) -> Sequence[Commit]:
         """Commits since the last poll, each shard's in order; empty after `timeout_s` without any."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StopFeed(Protocol):
+    """Kill switches as they arrive, every one from the beginning of the topic on; needs no worker."""
+
+    def poll(self, timeout_s: float) -> Sequence[Stop]:
+        """Stops since the last poll, in order; empty after `timeout_s` without any."""
         ...
 
     def close(self) -> None: ...

@@ -23,9 +23,9 @@ _DECODERS = {table: msgspec.msgpack.Decoder(kind) for table, kind in TYPES.items
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def row(table: Table, key: str, value: Any | None) -> Row:
+def row(table: Table, key: str, value: Any | None, event_time: int = 0) -> Row:
     """A row holding `value`, or a tombstone for None."""
-    return Row(table, key, None if value is None else _ENCODER.encode(value))
+    return Row(table, key, None if value is None else _ENCODER.encode(value), event_time)
 
 
 def value(entry: Row) -> Any | None:
