@@ -1,0 +1,247 @@
+"""One version of memory, and the pure fold that makes the next version out of it and a commit."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from immutables import Map
+
+from ..core import rows
+from ..core.catalogue import Advertiser, Campaign, Creative, EncodedItem, Offer, Rule
+from ..core.commit import Commit, Row, Table, Version
+from ..core.environment import Environment
+from ..core.feedback import UserState
+from ..core.snapshot import CreativeColumns, ItemColumns
+from .creatives import Creatives
+from .items import Items
+from .mvcc import CommitGap
+from .trie import SortedTrie
+
+CODES_PER_LEVEL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySnapshot:
+    """Implements core.snapshot.Snapshot. Versions share all that did not change between them."""
+
+    version: Version
+    epochs: tuple[int, ...]
+    catalogue: Items
+    renderings: Creatives
+    campaigns: tuple[Campaign, ...]  # by campaign slot
+    campaign_slots: "Map[str, int]"  # of every campaign ever seen
+    values: "Map[Table, Map[str, Any]]"  # the living objects of the other tables; users in their stored form
+    digests: "Map[str, tuple[str, str]]"  # by item id: of its item row and its offer row
+    rules: tuple[Rule, ...] = ()
+
+    @classmethod
+    def empty(cls, shards: int, codes_per_level: int = CODES_PER_LEVEL) -> "MemorySnapshot":
+        """Memory before any commit, for `shards` shards and semantic IDs of `codes_per_level` codes a level."""
+        values: Map[Table, Map[str, Any]] = Map({table: Map() for table in _KEPT})
+        return cls(
+            Version.empty(shards),
+            (0,) * shards,
+            Items.empty(codes_per_level),
+            Creatives.empty(),
+            (),
+            Map(),
+            values,
+            Map(),
+        )
+
+    def fold(self, commit: Commit) -> "MemorySnapshot":
+        """The version after `commit`; this very one if the commit was seen or comes from a fenced owner.
+
+        CommitGap when commits are missing before it. Takes whole commits (see mvcc.joined).
+        """
+        if commit.epoch < self.epochs[commit.shard] or commit.number <= self.version.numbers[commit.shard]:
+            return self
+        if commit.number > self.version.numbers[commit.shard] + 1:
+            raise CommitGap(commit.shard, self.version.numbers[commit.shard], commit.number)
+        return self.leap(commit)
+
+    def leap(self, commit: Commit) -> "MemorySnapshot":
+        """As fold, for commits out of the store, which stand for all the ones between them."""
+        fold = Fold(self, commit)
+        for _ in fold.slices(len(commit.rows) or 1):
+            pass
+        return fold.result
+
+    @property
+    def items(self) -> ItemColumns:
+        return self.catalogue.columns
+
+    @property
+    def creatives(self) -> CreativeColumns:
+        return self.renderings.columns
+
+    @property
+    def trie(self) -> SortedTrie:
+        return self.catalogue.trie
+
+    def slot(self, item_id: str) -> int | None:
+        slot = self.catalogue.slots.get(item_id)
+        return slot if slot is not None and self.catalogue.columns.alive[slot] else None
+
+    def item(self, item_id: str) -> EncodedItem | None:
+        return self.catalogue.by_id.get(item_id)
+
+    def offer(self, item_id: str) -> Offer | None:
+        return self._get(Table.OFFER, item_id)
+
+    def creative(self, creative_id: str) -> Creative | None:
+        return self.renderings.get(creative_id)
+
+    def creative_slots(self, item_id: str) -> Sequence[int]:
+        slots: tuple[int, ...] = self.renderings.by_item.get(item_id, ())
+        return slots
+
+    def campaign(self, campaign_id: str) -> Campaign | None:
+        return self._get(Table.CAMPAIGN, campaign_id)
+
+    def advertiser(self, advertiser_id: str) -> Advertiser | None:
+        return self._get(Table.ADVERTISER, advertiser_id)
+
+    def user(self, user_key: str) -> UserState | None:
+        stored = self._get(Table.USER, user_key)
+        return None if stored is None else rows.value(stored)
+
+    def environment(self, place_id: str, event_time: int) -> Environment:
+        environment: Environment | None = self._get(Table.ENVIRONMENT, place_id)
+        if environment is None or not environment.fresh_at(event_time):
+            return Environment(place_id)
+        return environment
+
+    def facts_changed(self, item_id: str) -> str:
+        return "/".join(self.digests.get(item_id, ("", "")))
+
+    def users(self) -> Iterator[UserState]:
+        """Every user with a state, in no order; for audits and tests, not for requests."""
+        return (rows.value(stored) for stored in self.values[Table.USER].values())
+
+    def _get(self, table: Table, key: str) -> Any:
+        return self.values[table].get(key)
+
+
+_KEPT = (Table.OFFER, Table.CAMPAIGN, Table.ADVERTISER, Table.RULE, Table.ENVIRONMENT, Table.USER)
+
+
+@dataclass(slots=True)
+class Fold:
+    """A commit being folded, in slices, so that a thread that serves requests need not wait for a large one.
+
+    `result` is the next version once the slices are used up.
+    """
+
+    before: MemorySnapshot
+    commit: Commit
+    _objects: dict[Table, dict[str, Any]] = field(default_factory=dict)
+    _digests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _result: MemorySnapshot | None = None
+
+    def __post_init__(self) -> None:
+        if self.commit.parts != 1:
+            raise ValueError(f"commit {self.commit.number} is a part; join its parts first (mvcc.joined)")
+
+    @property
+    def result(self) -> MemorySnapshot:
+        """The next version."""
+        if self._result is None:
+            raise ValueError("the fold is not finished; use up its slices first")
+        return self._result
+
+    def slices(self, rows_per_slice: int) -> Iterator[None]:
+        """Pauses after every `rows_per_slice` rows, and is done after the last pause."""
+        for start in range(0, len(self.commit.rows), rows_per_slice):
+            for entry in self.commit.rows[start : start + rows_per_slice]:
+                self._read(entry)
+            yield
+        self._result = self._finished()
+
+    def _read(self, entry: Row) -> None:
+        # Users are many and each is read rarely: they stay in stored form, and `user` decodes the one asked for.
+        is_user = entry.table is Table.USER and entry.value is not None
+        self._objects.setdefault(entry.table, {})[entry.key] = entry if is_user else rows.value(entry)
+        if entry.table in (Table.ITEM, Table.OFFER):
+            item, offer = self._digests.get(entry.key) or self.before.digests.get(entry.key, ("", ""))
+            stamp = "" if entry.value is None else hashlib.blake2b(entry.value, digest_size=8).hexdigest()
+            self._digests[entry.key] = (stamp, offer) if entry.table is Table.ITEM else (item, stamp)
+
+    def _finished(self) -> MemorySnapshot:
+        before, changed = self.before, self._objects
+        values = before.values
+        for table in _KEPT:
+            if table in changed:
+                values = values.set(table, _updated(values[table], changed[table]))
+        campaigns, campaign_slots = _slotted(before, changed.get(Table.CAMPAIGN, {}))
+        catalogue = before.catalogue.changed(
+            changed.get(Table.ITEM, {}), values[Table.OFFER], changed.get(Table.OFFER, ())
+        )
+        new_items = {
+            item_id: catalogue.slots[item_id]
+            for item_id in changed.get(Table.ITEM, ())
+            if item_id in catalogue.slots and item_id not in before.catalogue.slots
+        }
+        new_campaigns = {
+            name: slot for name in changed.get(Table.CAMPAIGN, ()) if (slot := campaign_slots.get(name)) is not None
+        }
+        renderings = before.renderings.joined(new_items, new_campaigns)
+        if Table.CREATIVE in changed:
+            renderings = renderings.changed(changed[Table.CREATIVE], catalogue.slots, campaign_slots)
+        return MemorySnapshot(
+            version=_advanced(before.version, self.commit),
+            epochs=_at(before.epochs, self.commit.shard, self.commit.epoch),
+            catalogue=catalogue,
+            renderings=renderings,
+            campaigns=campaigns,
+            campaign_slots=campaign_slots,
+            values=values,
+            digests=before.digests.update(self._digests) if self._digests else before.digests,
+            rules=_active_rules(values[Table.RULE]) if Table.RULE in changed else before.rules,
+        )
+
+
+def _updated(before: "Map[str, Any]", changed: Mapping[str, Any]) -> "Map[str, Any]":
+    with before.mutate() as after:
+        for key, value in changed.items():
+            if value is None:
+                after.pop(key, None)
+            else:
+                after[key] = value
+        return after.finish()
+
+
+def _slotted(
+    before: MemorySnapshot, changed: Mapping[str, Campaign | None]
+) -> "tuple[tuple[Campaign, ...], Map[str, int]]":
+    """Campaigns by slot and their slots; a deleted campaign keeps its slot, inactive."""
+    if not changed:
+        return before.campaigns, before.campaign_slots
+    campaigns = list(before.campaigns)
+    with before.campaign_slots.mutate() as slots:
+        for name, campaign in changed.items():
+            slot = slots.get(name)
+            if campaign is None:
+                if slot is not None:
+                    campaigns[slot] = replace(campaigns[slot], active=False)
+            elif slot is None:
+                slots[name] = len(campaigns)
+                campaigns.append(campaign)
+            else:
+                campaigns[slot] = campaign
+        return tuple(campaigns), slots.finish()
+
+
+def _active_rules(known: "Map[str, Rule]") -> tuple[Rule, ...]:
+    return tuple(sorted((rule for rule in known.values() if rule.active), key=lambda rule: rule.rule_id))
+
+
+def _advanced(version: Version, commit: Commit) -> Version:
+    shard = commit.shard
+    watermark = max(version.watermarks[shard], commit.watermark)
+    return Version(_at(version.numbers, shard, commit.number), _at(version.watermarks, shard, watermark))
+
+
+def _at(values: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:
+    return (*values[:index], value, *values[index + 1 :])

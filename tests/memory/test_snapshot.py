@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+from adgram.core import rows
+from adgram.core.catalogue import Campaign, Creative, EncodedItem, Item, Objective, Offer, Rule
+from adgram.core.commit import Commit, Table
+from adgram.core.environment import Environment, Weather
+from adgram.core.feedback import UserState
+from adgram.core.money import Money
+from adgram.core.request import AdFormat, Size
+from adgram.memory.mvcc import CommitGap
+from adgram.memory.snapshot import Fold, MemorySnapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+K, L, D = 4, 2, 3
+USD = "USD"
+
+
+def _item(key, codes, popularity=0.0):
+    vector = np.asarray([1.0, codes[0], codes[1]], np.float32)
+    return EncodedItem(Item(key, f"title {key}", popularity=popularity), codes, vector.tobytes(), "m")
+
+
+def _offer(key, stock):
+    return None if stock is None else Offer(key, Money(1, USD), stock)
+
+
+def _creative(key, item, campaign):
+    return Creative(key, item, campaign, AdFormat.BANNER, Size(300, 250), key, "", "https://a.example", "a.example")
+
+
+def _campaign(key):
+    return Campaign(key, "a", Objective.CLICK, Money(1, USD), Money(1, USD))
+
+
+KEYS = st.sampled_from("abcde")
+CODES = st.tuples(st.integers(0, K - 1), st.integers(0, K - 1))
+ROW = st.one_of(
+    st.builds(lambda k, c: (Table.ITEM, k, c and _item(k, c)), KEYS, st.none() | CODES),
+    st.builds(
+        lambda k, n: (Table.OFFER, k, None if n is None else Offer(k, Money(1, USD), n)),
+        KEYS,
+        st.none() | st.integers(0, 9),
+    ),
+    st.builds(
+        lambda k, i, c, dead: (Table.CREATIVE, k, None if dead else _creative(k, i, c)), KEYS, KEYS, KEYS, st.booleans()
+    ),
+    st.builds(lambda k, dead: (Table.CAMPAIGN, k, None if dead else _campaign(k)), KEYS, st.booleans()),
+    st.builds(lambda k, on: (Table.RULE, k, Rule(k, "true", "r", on)), KEYS, st.booleans()),
+    st.builds(lambda k, dead: (Table.USER, k, None if dead else UserState(k, events=1)), KEYS, st.booleans()),
+)
+HISTORY = st.lists(st.lists(ROW, max_size=8), max_size=8)
+
+
+def _commit(number, entries, shard=0, epoch=1, watermark=0):
+    return Commit(shard, number, epoch, watermark, 0, {}, tuple(rows.row(*entry) for entry in entries))
+
+
+def _folded(history):
+    snapshot, naive = MemorySnapshot.empty(1, K), {table: {} for table in Table}
+    for number, entries in enumerate(history, start=1):
+        snapshot = snapshot.fold(_commit(number, entries))
+        for table, key, value in entries:
+            naive[table][key] = value
+    return snapshot, {table: {k: v for k, v in keys.items() if v is not None} for table, keys in naive.items()}
+
+
+@settings(max_examples=200)
+@given(HISTORY)
+def test_a_snapshot_equals_a_dict_of_the_newest_rows(history):
+    """By key, a snapshot holds the newest value of each row and nothing that was deleted."""
+    snapshot, naive = _folded(history)
+    for key in "abcde":
+        assert snapshot.item(key) == naive[Table.ITEM].get(key)
+        assert snapshot.offer(key) == naive[Table.OFFER].get(key)
+        assert snapshot.creative(key) == naive[Table.CREATIVE].get(key)
+        assert snapshot.campaign(key) == naive[Table.CAMPAIGN].get(key)
+        assert snapshot.user(key) == naive[Table.USER].get(key)
+    assert [rule.rule_id for rule in snapshot.rules] == sorted(k for k, r in naive[Table.RULE].items() if r.active)
+
+
+@settings(max_examples=200)
+@given(HISTORY)
+def test_columns_and_joins_agree_with_the_objects(history):
+    """Arrays by slot say what the objects say, whichever of item, offer, campaign and creative came last."""
+    snapshot, naive = _folded(history)
+    items, creatives = snapshot.items, snapshot.creatives
+    for slot, key in enumerate(items.item_ids):
+        assert items.alive[slot] == (key in naive[Table.ITEM]) == (snapshot.slot(key) is not None)
+        offer = naive[Table.OFFER].get(key)
+        if items.alive[slot]:
+            assert tuple(items.sids[slot]) == naive[Table.ITEM][key].semantic_id
+            assert np.linalg.norm(items.vectors[slot]) == pytest.approx(1, abs=1e-5)
+            assert items.stock[slot] == (-1 if offer is None else offer.stock)
+    by_item = {}
+    for slot, creative in enumerate(creatives.creatives):
+        assert creatives.alive[slot] == (creative.creative_id in naive[Table.CREATIVE])
+        if creatives.alive[slot]:
+            by_item.setdefault(creative.item_id, []).append(slot)
+            item_slot, campaign_slot = creatives.item_slot[slot], creatives.campaign_slot[slot]
+            seen = {key for entries in history for table, key, value in entries if table is Table.ITEM and value}
+            assert (creative.item_id in seen) == (item_slot >= 0)
+            assert item_slot < 0 or items.item_ids[item_slot] == creative.item_id
+            assert campaign_slot < 0 or snapshot.campaigns[campaign_slot].campaign_id == creative.campaign_id
+            assert campaign_slot >= 0 or creative.campaign_id not in naive[Table.CAMPAIGN]
+    for key in "abcde":
+        assert sorted(snapshot.creative_slots(key)) == by_item.get(key, [])
+    for campaign in snapshot.campaigns:
+        assert campaign.active == (campaign.campaign_id in naive[Table.CAMPAIGN])
+    living = [slot for slot in range(items.count) if items.alive[slot]]
+    assert snapshot.trie.leaf_slots.tolist() == sorted(living, key=lambda slot: (*items.sids[slot], slot))
+
+
+@given(HISTORY, st.lists(ROW, max_size=8))
+def test_folding_leaves_the_earlier_version_as_it_was(history, more):
+    """A pinned snapshot reads the same after any later commit was folded on top of it."""
+    snapshot, _ = _folded(history)
+    before = (
+        snapshot.items.alive.copy(),
+        snapshot.items.sids.copy(),
+        snapshot.creatives.alive.copy(),
+        snapshot.trie.keys.copy(),
+    )
+    kept = {key: (snapshot.item(key), snapshot.creative(key), snapshot.user(key)) for key in "abcde"}
+    snapshot.fold(_commit(len(history) + 1, more))
+    assert all(np.array_equal(one, other) for one, other in zip(before, arrays, strict=True))
+    assert kept == {key: (snapshot.item(key), snapshot.creative(key), snapshot.user(key)) for key in "abcde"}
+
+
+@given(HISTORY, st.integers(1, 3))
+def test_folding_in_slices_equals_folding_at_once(history, rows_per_slice):
+    """Pauses during a fold change nothing about its result."""
+    whole, _ = _folded(history)
+    sliced = MemorySnapshot.empty(1, K)
+    for number, entries in enumerate(history, start=1):
+        fold = Fold(sliced, _commit(number, entries))
+        for _ in fold.slices(rows_per_slice):
+            pass
+        sliced = fold.result
+    assert sliced.items.item_ids == whole.items.item_ids
+    assert sliced.trie.leaf_slots.tolist() == whole.trie.leaf_slots.tolist()
+    assert sliced.version == whole.version
+
+
+def test_a_seen_or_fenced_commit_changes_nothing_and_a_gap_is_signalled():
+    """Numbers already seen and older epochs give the same snapshot back; a missing commit raises CommitGap."""
+    snapshot = MemorySnapshot.empty(2, K).fold(_commit(1, [], shard=1, epoch=3))
+    assert snapshot.fold(_commit(1, [(Table.ITEM, "a", _item("a", (0, 0)))], shard=1, epoch=3)) is snapshot
+    assert snapshot.fold(_commit(2, [(Table.ITEM, "a", _item("a", (0, 0)))], shard=1, epoch=2)) is snapshot
+    with pytest.raises(CommitGap) as gap:
+        snapshot.fold(_commit(3, [], shard=1, epoch=3))
+    assert (gap.value.shard, gap.value.after_number) == (1, 1)
+
+
+def test_facts_change_with_the_item_and_with_its_offer_only():
+    """The stamp of a cached verdict changes when the item or its offer does, and comes back with the same content."""
+    first = [(Table.ITEM, "a", _item("a", (0, 0))), (Table.OFFER, "a", Offer("a", Money(5, USD), 1))]
+    one = MemorySnapshot.empty(1, K).fold(_commit(1, first))
+    other = one.fold(_commit(2, [(Table.ITEM, "b", _item("b", (0, 1)))]))
+    assert one.facts_changed("a") == other.facts_changed("a") != other.facts_changed("b")
+    dearer = other.fold(_commit(3, [(Table.OFFER, "a", Offer("a", Money(6, USD), 1))]))
+    assert dearer.facts_changed("a") != other.facts_changed("a")
+    again = dearer.fold(_commit(4, [(Table.OFFER, "a", Offer("a", Money(5, USD), 1))]))
+    assert again.facts_changed("a") == other.facts_changed("a")
+
+
+def test_an_item_of_another_models_shape_is_kept_but_never_alive():
+    """A semantic ID that does not fit the trie cannot be generated, so its item has no leaf and no living slot."""
+    odd = EncodedItem(Item("z", "z"), (1, 2, 3), b"\0" * 12, "other")
+    snapshot = MemorySnapshot.empty(1, K).fold(_commit(1, [(Table.ITEM, "a", _item("a", (0, 0)))]))
+    snapshot = snapshot.fold(_commit(2, [(Table.ITEM, "z", odd)]))
+    assert snapshot.item("z") == odd and snapshot.slot("z") is None
+    assert snapshot.catalogue.misfits == 1 and snapshot.trie.leaf_slots.tolist() == [0]
+
+
+def test_readings_that_expired_are_unknown():
+    """The environment of a place holds until it expires, and is all unknown after that or where none was told."""
+    rain = Environment("CN/beijing", Weather.RAIN, event_time=5, expires=10)
+    snapshot = MemorySnapshot.empty(1).fold(_commit(1, [(Table.ENVIRONMENT, "CN/beijing", rain)]))
+    assert snapshot.environment("CN/beijing", 9) == rain
+    assert snapshot.environment("CN/beijing", 10) == Environment("CN/beijing")
+    assert snapshot.environment("CN", 9) == Environment("CN")
