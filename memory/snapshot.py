@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from immutables import Map
 
@@ -18,7 +18,10 @@ from .items import Items
 from .mvcc import CommitGap
 from .trie import SortedTrie
 
-CODES_PER_LEVEL = 256
+T = TypeVar("T")
+CODES_PER_LEVEL = (
+    256  # K of the tokenizer's default; a deployment with another says so when it makes its first snapshot
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class MemorySnapshot:
         return self.catalogue.by_id.get(item_id)
 
     def offer(self, item_id: str) -> Offer | None:
-        return self._get(Table.OFFER, item_id)
+        return self._get(Table.OFFER, item_id, Offer)
 
     def creative(self, creative_id: str) -> Creative | None:
         return self.renderings.get(creative_id)
@@ -98,17 +101,17 @@ class MemorySnapshot:
         return slots
 
     def campaign(self, campaign_id: str) -> Campaign | None:
-        return self._get(Table.CAMPAIGN, campaign_id)
+        return self._get(Table.CAMPAIGN, campaign_id, Campaign)
 
     def advertiser(self, advertiser_id: str) -> Advertiser | None:
-        return self._get(Table.ADVERTISER, advertiser_id)
+        return self._get(Table.ADVERTISER, advertiser_id, Advertiser)
 
     def user(self, user_key: str) -> UserState | None:
-        stored = self._get(Table.USER, user_key)
+        stored = self._get(Table.USER, user_key, Row)
         return None if stored is None else rows.value(stored)
 
     def environment(self, place_id: str, event_time: int) -> Environment:
-        environment: Environment | None = self._get(Table.ENVIRONMENT, place_id)
+        environment = self._get(Table.ENVIRONMENT, place_id, Environment)
         if environment is None or not environment.fresh_at(event_time):
             return Environment(place_id)
         return environment
@@ -118,10 +121,12 @@ class MemorySnapshot:
 
     def users(self) -> Iterator[UserState]:
         """Every user with a state, in no order; for audits and tests, not for requests."""
-        return (rows.value(stored) for stored in self.values[Table.USER].values())
+        states = (rows.value(stored) for stored in self.values[Table.USER].values())
+        return (state for state in states if state is not None)
 
-    def _get(self, table: Table, key: str) -> Any:
-        return self.values[table].get(key)
+    def _get(self, table: Table, key: str, kind: type[T]) -> T | None:
+        found: T | None = self.values[table].get(key)
+        return found
 
 
 _KEPT = (Table.OFFER, Table.CAMPAIGN, Table.ADVERTISER, Table.RULE, Table.ENVIRONMENT, Table.USER)
@@ -164,7 +169,8 @@ class Fold:
         is_user = entry.table is Table.USER and entry.value is not None
         self._objects.setdefault(entry.table, {})[entry.key] = entry if is_user else rows.value(entry)
         if entry.table in (Table.ITEM, Table.OFFER):
-            item, offer = self._digests.get(entry.key) or self.before.digests.get(entry.key, ("", ""))
+            known = self._digests.get(entry.key) or self.before.digests.get(entry.key)
+            item, offer = known or ("", "")
             stamp = "" if entry.value is None else hashlib.blake2b(entry.value, digest_size=8).hexdigest()
             self._digests[entry.key] = (stamp, offer) if entry.table is Table.ITEM else (item, stamp)
 
@@ -178,7 +184,7 @@ class Fold:
         catalogue = before.catalogue.changed(
             changed.get(Table.ITEM, {}), values[Table.OFFER], changed.get(Table.OFFER, ())
         )
-        new_items = {
+        new_items: dict[str, int] = {
             item_id: catalogue.slots[item_id]
             for item_id in changed.get(Table.ITEM, ())
             if item_id in catalogue.slots and item_id not in before.catalogue.slots
@@ -203,13 +209,13 @@ class Fold:
 
 
 def _updated(before: "Map[str, Any]", changed: Mapping[str, Any]) -> "Map[str, Any]":
-    with before.mutate() as after:
-        for key, value in changed.items():
-            if value is None:
-                after.pop(key, None)
-            else:
-                after[key] = value
-        return after.finish()
+    after = before.mutate()
+    for key, value in changed.items():
+        if value is None:
+            after.pop(key, None)
+        else:
+            after[key] = value
+    return after.finish()
 
 
 def _slotted(
@@ -219,18 +225,18 @@ def _slotted(
     if not changed:
         return before.campaigns, before.campaign_slots
     campaigns = list(before.campaigns)
-    with before.campaign_slots.mutate() as slots:
-        for name, campaign in changed.items():
-            slot = slots.get(name)
-            if campaign is None:
-                if slot is not None:
-                    campaigns[slot] = replace(campaigns[slot], active=False)
-            elif slot is None:
-                slots[name] = len(campaigns)
-                campaigns.append(campaign)
-            else:
-                campaigns[slot] = campaign
-        return tuple(campaigns), slots.finish()
+    slots = before.campaign_slots.mutate()
+    for name, campaign in changed.items():
+        slot = slots.get(name)
+        if campaign is None:
+            if slot is not None:
+                campaigns[slot] = replace(campaigns[slot], active=False)
+        elif slot is None:
+            slots[name] = len(campaigns)
+            campaigns.append(campaign)
+        else:
+            campaigns[slot] = campaign
+    return tuple(campaigns), slots.finish()
 
 
 def _active_rules(known: "Map[str, Rule]") -> tuple[Rule, ...]:

@@ -115,12 +115,8 @@ def test_columns_and_joins_agree_with_the_objects(history):
 def test_folding_leaves_the_earlier_version_as_it_was(history, more):
     """A pinned snapshot reads the same after any later commit was folded on top of it."""
     snapshot, _ = _folded(history)
-    before = (
-        snapshot.items.alive.copy(),
-        snapshot.items.sids.copy(),
-        snapshot.creatives.alive.copy(),
-        snapshot.trie.keys.copy(),
-    )
+    arrays = (snapshot.items.alive, snapshot.items.sids, snapshot.creatives.alive, snapshot.trie.keys)
+    before = [array.copy() for array in arrays]
     kept = {key: (snapshot.item(key), snapshot.creative(key), snapshot.user(key)) for key in "abcde"}
     snapshot.fold(_commit(len(history) + 1, more))
     assert all(np.array_equal(one, other) for one, other in zip(before, arrays, strict=True))
