@@ -125,7 +125,8 @@ class MemorySnapshot:
         return (state for state in states if state is not None)
 
     def _get(self, table: Table, key: str, kind: type[T]) -> T | None:
-        found: T | None = self.values[table].get(key)
+        found = self.values[table].get(key)
+        assert found is None or isinstance(found, kind)
         return found
 
 

@@ -98,8 +98,7 @@ def test_columns_and_joins_agree_with_the_objects(history):
         if creatives.alive[slot]:
             by_item.setdefault(creative.item_id, []).append(slot)
             item_slot, campaign_slot = creatives.item_slot[slot], creatives.campaign_slot[slot]
-            seen = {key for entries in history for table, key, value in entries if table is Table.ITEM and value}
-            assert (creative.item_id in seen) == (item_slot >= 0)
+            assert (creative.item_id in items.item_ids) == (item_slot >= 0)
             assert item_slot < 0 or items.item_ids[item_slot] == creative.item_id
             assert campaign_slot < 0 or snapshot.campaigns[campaign_slot].campaign_id == creative.campaign_id
             assert campaign_slot >= 0 or creative.campaign_id not in naive[Table.CAMPAIGN]
