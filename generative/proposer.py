@@ -1,0 +1,173 @@
+"""The served proposer: beam search and nearest neighbours over one pinned snapshot, fused into one list."""
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..core.clock import elapsed_ms
+from ..core.decision import Candidate, CandidateSource, Proposal
+from ..core.ports import ProposalContext, Proposer
+from ..core.snapshot import Snapshot
+from ..kernels.reference import bucket_log_probs
+from .beam import Beams, search
+from .config import GenerativeConfig
+from .decoder import SemanticDecoder
+from .history import chosen_items
+from .neighbours import matches_of, nearest
+from .weights import load_decoder
+
+
+@dataclass(frozen=True, slots=True)
+class _Generated:
+    """The admitted items below the beams."""
+
+    slots: npt.NDArray[np.int64]  # [M]
+    log_probs: npt.NDArray[np.float64]  # [M]
+
+
+class GenerativeProposer:
+    """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.Proposer).
+
+    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight, p_decoder the
+    item's probability under the beam search (0 if the beams missed it) and p_memory the softmax over all admitted items of the
+    profile's match with their vectors. With one of the two off, the score is the other's log-probability.
+    Equal scores are ordered by a hash of the item's id.
+    """
+
+    def __init__(self, decoder: SemanticDecoder, model: str, config: GenerativeConfig) -> None:
+        self._decoder = decoder.eval()
+        self._model = model
+        self._config = config
+        self._device = next(decoder.parameters()).device
+
+    @property
+    def model(self) -> str:
+        """The checksum of the decoder's artefact."""
+        return self._model
+
+    def propose(self, context: ProposalContext) -> Proposal:
+        """At most `limit` admitted items, best first; empty with its reason when nothing can be proposed or time runs out."""
+        started = context.deadline.clock.monotonic_ns()
+        with torch.inference_mode():
+            answer = self._candidates(context)
+        took_ms = elapsed_ms(started, context.deadline.clock)
+        if isinstance(answer, str):
+            return Proposal((), answer, took_ms, self._model)
+        return Proposal(answer, "", took_ms, self._model)
+
+    def _candidates(self, context: ProposalContext) -> tuple[Candidate, ...] | str:
+        """The candidates, or the reason why there are none."""
+        snapshot, shape, config = context.snapshot, self._decoder.shape, self._config
+        columns = snapshot.items
+        if context.limit < 1 or columns.count == 0:
+            return "empty catalogue" if columns.count == 0 else "no candidates wanted"
+        admitted = context.admitted & columns.alive
+        if not admitted.any():
+            return "nothing admitted"
+        if columns.sids.shape[1] != shape.levels or columns.vectors.shape[1] != shape.vector_width:
+            return "items encoded by another tokenizer"
+        if context.deadline.remaining_ms <= 0:
+            return "deadline"
+        reading = self._decoder.read(torch.from_numpy(self._history_vectors(context)).to(self._device))
+        profile = reading.query.cpu().numpy()
+        generated = _Generated(np.empty(0, dtype=np.int64), np.empty(0))
+        if config.decoder:
+            beams = search(self._decoder, reading, snapshot.trie, admitted, config.beam_width, context.deadline)
+            if beams.late:
+                return "deadline"
+            generated = _items_below(beams, snapshot, admitted, profile)
+        if not config.memory:
+            return self._ranked(snapshot, generated, generated.slots, generated.log_probs, context.limit)
+        near = nearest(profile, columns.vectors, admitted, config.neighbours)
+        slots = np.union1d(generated.slots, near.slots)
+        scores = matches_of(profile, columns.vectors, slots) - near.log_total
+        if config.decoder:
+            log_probs = np.full(len(slots), -np.inf)
+            log_probs[np.searchsorted(slots, generated.slots)] = generated.log_probs
+            scores = _mixed(log_probs, scores, config.generative_weight)
+        return self._ranked(snapshot, generated, slots, scores, context.limit)
+
+    def _history_vectors(self, context: ProposalContext) -> npt.NDArray[np.float32]:
+        """Vectors of the newest known items of the history, oldest first. [T, D]"""
+        slots = [slot for slot in map(context.snapshot.slot, chosen_items(context.history)) if slot is not None]
+        length = min(self._config.history_length, self._decoder.shape.history_length)
+        return context.snapshot.items.vectors[slots[max(0, len(slots) - length) :]]
+
+    def _ranked(
+        self,
+        snapshot: Snapshot,
+        generated: _Generated,
+        slots: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float64],
+        limit: int,
+    ) -> tuple[Candidate, ...]:
+        """The best `limit` of what was generated and of the best `neighbours` among the rest."""
+        columns = snapshot.items
+        log_probs = dict(zip(generated.slots.tolist(), generated.log_probs.tolist(), strict=True))
+        rows = sorted(
+            zip(slots.tolist(), scores.tolist(), strict=True),
+            key=lambda row: (-row[1], _tie(columns.item_ids[row[0]])),
+        )
+        others = itertools.islice((row for row in rows if row[0] not in log_probs), self._config.neighbours)
+        remembered = {slot for slot, _ in others}
+        kept = [(slot, score) for slot, score in rows if slot in log_probs or slot in remembered]
+        return tuple(
+            Candidate(
+                columns.item_ids[slot],
+                tuple(columns.sids[slot].tolist()),
+                log_probs.get(slot),
+                CandidateSource.GENERATIVE if slot in log_probs else CandidateSource.MEMORY,
+                score,
+            )
+            for slot, score in kept[:limit]
+        )
+
+
+def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
+    """The proposer whose decoder lies in `folder`, on the configured device; ArtifactError if it is missing or does not fit.
+
+    Sets torch's thread count for the whole process.
+    """
+    torch.set_num_threads(config.threads)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_decoder(folder, folder.parent / "tokenizer")
+    return GenerativeProposer(loaded.decoder.to(device), loaded.model, config)
+
+
+def _items_below(
+    beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
+) -> _Generated:
+    """The admitted items of each beam; items that share a semantic ID share its probability by the softmax of their match."""
+    slots: list[npt.NDArray[np.int64]] = []
+    log_probs: list[npt.NDArray[np.float64]] = []
+    vectors = snapshot.items.vectors
+    for semantic_id, log_prob in zip(beams.semantic_ids, beams.log_probs.tolist(), strict=True):
+        leaves = snapshot.trie.leaves(semantic_id)
+        bucket = leaves[admitted[leaves]].astype(np.int64)
+        slots.append(bucket)
+        if len(bucket) == 1:
+            log_probs.append(np.array([log_prob]))
+        else:
+            log_probs.append(log_prob + bucket_log_probs(matches_of(profile, vectors, bucket)))
+    if not slots:
+        return _Generated(np.empty(0, dtype=np.int64), np.empty(0))
+    return _Generated(np.concatenate(slots), np.concatenate(log_probs))
+
+
+def _mixed(
+    decoder: npt.NDArray[np.float64], memory: npt.NDArray[np.float64], weight: float
+) -> npt.NDArray[np.float64]:
+    """log(weight · exp(decoder) + (1 - weight) · exp(memory)), where a weight of 0 or 1 silences one side. [M]"""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.logaddexp(np.log(weight) + decoder, np.log1p(-weight) + memory))
+
+
+def _tie(item_id: str) -> bytes:
+    return hashlib.blake2b(item_id.encode(), digest_size=8).digest()

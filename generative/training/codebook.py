@@ -1,0 +1,54 @@
+"""Fits residual codebooks: k-means on the vectors, then on what each level leaves."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ...kernels.reference import residual_codes
+
+_ROUNDS = 25  # the assignment of these catalogues settles in about 15
+
+
+def codes_for(items: int) -> int:
+    """A power of two near 2·sqrt(items), so that two levels already tell most items apart; within [4, 256]."""
+    return int(2 ** np.clip(np.ceil(np.log2(2 * np.sqrt(max(items, 1)))), 2, 8))
+
+
+def fit_codebooks(
+    vectors: npt.NDArray[np.float32], levels: int, codes: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Codebooks [L, K, D] for vectors [N, D]."""
+    residual = vectors.astype(np.float64)
+    codebooks = np.empty((levels, codes, vectors.shape[1]), dtype=np.float32)
+    for level in range(levels):
+        codebooks[level] = _k_means(residual, codes, rng)
+        chosen = _nearest(residual, codebooks[level].astype(np.float64))
+        residual = residual - codebooks[level][chosen]
+    return codebooks
+
+
+def quantise(vectors: npt.NDArray[np.float32], codebooks: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    """The codes [N, L] that the served tokenizer gives these vectors."""
+    return residual_codes(vectors.astype(np.float64), codebooks.astype(np.float64))
+
+
+def _k_means(points: npt.NDArray[np.float64], codes: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Centres [K, D]; an empty one is put on the point that is worst served, so that no code is wasted while points differ."""
+    first = rng.choice(len(points), size=codes, replace=len(points) < codes)
+    centres = points[first].copy()
+    for _ in range(_ROUNDS):
+        chosen = _nearest(points, centres)
+        sizes = np.bincount(chosen, minlength=codes)
+        sums = np.zeros_like(centres)
+        np.add.at(sums, chosen, points)
+        filled = sizes > 0
+        centres[filled] = sums[filled] / sizes[filled, None]
+        errors = ((points - centres[chosen]) ** 2).sum(axis=1)
+        empty = np.flatnonzero(~filled)
+        centres[empty[: len(points)]] = points[np.argsort(-errors, kind="stable")[: len(empty)]]
+    return centres
+
+
+def _nearest(points: npt.NDArray[np.float64], centres: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The nearest centre of each point. [N]"""
+    distances = (centres**2).sum(axis=1) - 2 * (points @ centres.T)  # [N, K] up to each point's own square
+    return np.asarray(distances.argmin(axis=1))

@@ -1,0 +1,258 @@
+"""Trains the tokenizer and the decoder of a marketplace, end to end and resumable."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...core.artifact import verified
+from ...core.clock import Clock, elapsed_ms
+from ...core.errors import MarketplaceError
+from ...core.marketplace import Marketplace
+from ..decoder import DecoderShape, SemanticDecoder
+from ..tokenizer import ItemTokenizer, TokenizerWeights, load_encoder, save_tokenizer
+from ..weights import FORMAT, KIND, save_decoder
+from .codebook import codes_for, fit_codebooks
+from .codes import CodeModel
+from .content import ContentSpace, behaviour_vectors, fit_content, ridge
+from .interest import InterestModel
+from .schedule import Plan, Report, Stage, shuffled_batches
+from .sequences import UserSequence, as_rows, user_sequences, windows
+
+_MIN_EVENTS = 100  # below this there is nothing to learn from, and every figure would be noise
+_RIDGE = 1.0  # content vectors have unit length, so this equals one item's worth of doubt
+_FIRST_SHARE = 0.6  # of the minutes: naming among all items costs more per epoch than spelling codes
+_VALIDATION_USERS = 3000  # NDCG to about .005, in two seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What shapes the models; part of what decides whether trained ones are up to date."""
+
+    minutes: float = 15.0
+    seed: int = 0
+    all_events: bool = False  # True: learn from every event (to serve); False: hold two a user out (to evaluate)
+    levels: int = 3
+    codes: int = 0  # 0: chosen by the catalogue's size
+    content_width: int = 128
+    vector_width: int = 64
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    history_length: int = 20
+    dropout: float = 0.5
+    interest_epochs: int = 16
+    code_epochs: int = 24
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GenerativeReport:
+    """What came out of a training, in figures."""
+
+    tokenizer: str
+    decoder: str
+    items: int
+    users: int
+    events: int
+    colliding_items: int  # items that share their semantic ID with another
+    validation_ndcg: float  # of the profile alone, best epoch of the first stage, at 10
+    validation_log_likelihood: float  # of the semantic IDs, best epoch of the second stage
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Everything the stages read, as item rows."""
+
+    training: list[npt.NDArray[np.int64]]
+    histories: list[npt.NDArray[np.int64]]  # of validation: the training part of some users
+    targets: npt.NDArray[np.int64]  # their validation items
+    met: npt.NDArray[np.bool_]  # [N]
+
+
+def fit(
+    marketplace: Marketplace, models: Path, options: TrainingOptions, notes: dict[str, Any], clock: Clock, report: Report
+) -> GenerativeReport:
+    """Afterwards `models`/tokenizer and `models`/decoder hold the trained artefacts, each with `notes`.
+
+    A stopped run with the same notes resumes from `models`/.checkpoints. Sets torch's thread count for the process.
+    """
+    started = clock.monotonic_ns()
+    torch.set_num_threads(options.threads)
+    rng = np.random.default_rng(options.seed)
+    items = marketplace.items()
+    data = _data(user_sequences(marketplace), {item.item_id: row for row, item in enumerate(items)}, options)
+    if sum(map(len, data.training)) < _MIN_EVENTS:
+        raise MarketplaceError(
+            f"{marketplace.folder} has {sum(map(len, data.training))} interactions to learn from; "
+            f"at least {_MIN_EVENTS} are needed, so record more clicks or conversions"
+        )
+    checkpoints = _checkpoints(models, notes)
+    report("content", 0.0, f"{len(items)} items")
+    content = fit_content(items, options.content_width, rng)
+    shape = DecoderShape(
+        options.levels,
+        options.codes or codes_for(len(items)),
+        options.vector_width,
+        options.width,
+        options.heads,
+        options.layers,
+        options.history_length,
+        options.dropout,
+    )
+    report("content", 1.0, f"{content.vectors.shape[1]} dimensions")
+
+    first = _learn_interest(content, data, shape, options, checkpoints, clock, report, rng)
+    shutil.rmtree(models / "tokenizer", ignore_errors=True)
+    save_tokenizer(
+        models / "tokenizer", _tokenizer_weights(content, first.model, data, [i.item_id for i in items], shape, rng), notes
+    )
+    tokenizer = load_encoder(models / "tokenizer")
+    encoded = tokenizer.encode(items)
+    vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
+    sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
+
+    second = _learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, checkpoints, clock, report)
+    shutil.rmtree(models / "decoder", ignore_errors=True)
+    save_decoder(models / "decoder", second.decoder, tokenizer.model, notes)
+    shutil.rmtree(checkpoints)
+    _, sharing = np.unique(sids, axis=0, return_counts=True)
+    return GenerativeReport(
+        tokenizer.model,
+        verified(models / "decoder", KIND, FORMAT).checksum,
+        len(items),
+        len(data.training),
+        sum(map(len, data.training)),
+        int(sharing[sharing > 1].sum()),
+        first.figure,
+        second.figure,
+        elapsed_ms(started, clock) / 60_000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Interest:
+    model: InterestModel
+    figure: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    decoder: SemanticDecoder
+    figure: float
+
+
+def _data(sequences: Sequence[UserSequence], row_of: dict[str, int], options: TrainingOptions) -> _Data:
+    learned = [sequence.item_ids if options.all_events else sequence.training for sequence in sequences]
+    training = as_rows(learned, row_of)
+    met = np.zeros(len(row_of), dtype=np.bool_)
+    if training:
+        met[np.concatenate(training)] = True
+    # With all events learned, the figure still orders epochs, but it is then one of fit, not of foresight.
+    testable = [sequence for sequence in sequences if sequence.testable and sequence.item_ids[-2] not in sequence.training]
+    chosen = np.random.default_rng(options.seed).permutation(len(testable))[:_VALIDATION_USERS]
+    histories = as_rows([testable[row].training for row in chosen], row_of)
+    targets = np.array([row_of[testable[row].item_ids[-2]] for row in chosen], dtype=np.int64)
+    return _Data(training, histories, targets, met)
+
+
+def _learn_interest(
+    content: ContentSpace,
+    data: _Data,
+    shape: DecoderShape,
+    options: TrainingOptions,
+    checkpoints: Path,
+    clock: Clock,
+    report: Report,
+    rng: np.random.Generator,
+) -> _Interest:
+    behaviour = behaviour_vectors(data.training, len(data.met), shape.vector_width, rng)
+    placed = np.flatnonzero(np.linalg.norm(behaviour, axis=1) > 0)
+    interest = ridge(content.vectors[placed], behaviour[placed], _RIDGE)
+    offsets = np.zeros_like(behaviour)
+    offsets[placed] = behaviour[placed] - content.vectors[placed] @ interest
+    torch.manual_seed(options.seed)
+    empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
+    model = InterestModel(SemanticDecoder(shape, empty), content.vectors, interest, offsets, data.met)
+    cut = windows(data.training, shape.history_length + 1)
+    plan = Plan("interest", options.interest_epochs, options.minutes * _FIRST_SHARE, 1e-3, options.seed)
+    stage = Stage(plan, model, clock, checkpoints / "interest.pt")
+    stage.run(
+        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
+        lambda batch, _: model.loss(batch),
+        lambda: model.ndcg(data.histories, data.targets),
+        report,
+    )
+    return _Interest(model, stage.best)
+
+
+def _tokenizer_weights(
+    content: ContentSpace,
+    model: InterestModel,
+    data: _Data,
+    item_ids: Sequence[str],
+    shape: DecoderShape,
+    rng: np.random.Generator,
+) -> TokenizerWeights:
+    """The first stage's item vectors in the tokenizer's form, with codebooks fitted to them."""
+    with torch.inference_mode():
+        vectors = model.vectors().numpy()
+    met = sorted(np.flatnonzero(data.met).tolist(), key=lambda row: item_ids[row])
+    middle = vectors.mean(axis=0)
+    return TokenizerWeights(
+        idf=content.idf,
+        content=content.projection,
+        interest=model.interest.detach().numpy(),
+        known_ids=np.array([item_ids[row] for row in met]),
+        known_offsets=model.offsets.detach().numpy()[met],
+        default=(middle / np.linalg.norm(middle)).astype(np.float32),
+        codebooks=fit_codebooks(vectors, shape.levels, shape.codes, rng),
+    )
+
+
+def _learn_codes(
+    interest: InterestModel,
+    tokenizer: ItemTokenizer,
+    vectors: npt.NDArray[np.float32],
+    sids: npt.NDArray[np.int32],
+    data: _Data,
+    shape: DecoderShape,
+    options: TrainingOptions,
+    checkpoints: Path,
+    clock: Clock,
+    report: Report,
+) -> _Codes:
+    decoder = SemanticDecoder(shape, torch.from_numpy(tokenizer.weights.codebooks))
+    learned = {name: value for name, value in interest.decoder.state_dict().items() if name != "codebooks"}
+    decoder.load_state_dict(learned, strict=False)
+    for head in decoder.head_vector:
+        head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
+    model = CodeModel(decoder, vectors, sids)
+    cut = windows(data.training, shape.history_length + 1)
+    plan = Plan("codes", options.code_epochs, options.minutes * (1 - _FIRST_SHARE), 1e-3, options.seed + 1)
+    stage = Stage(plan, model, clock, checkpoints / "codes.pt")
+    stage.run(
+        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
+        model.loss,
+        lambda: model.log_likelihood(data.histories, data.targets),
+        report,
+    )
+    return _Codes(decoder, stage.best)
+
+
+def _checkpoints(models: Path, notes: dict[str, Any]) -> Path:
+    """The folder of checkpoints, emptied if they belong to other data or options."""
+    folder = models / ".checkpoints"
+    stamp = msgspec.json.encode(notes, order="sorted")
+    if not (folder / "notes.json").is_file() or (folder / "notes.json").read_bytes() != stamp:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "notes.json").write_bytes(stamp)
+    return folder

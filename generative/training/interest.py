@@ -1,0 +1,68 @@
+"""First stage: item vectors that mean interest. A sequence model learns them by naming each next choice among all items."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..decoder import SemanticDecoder
+from .schedule import Batch, padded
+
+_COLD = 0.1  # share of items seen by their content alone in a batch, so that content alone will do for a new item
+
+
+class InterestModel(nn.Module):
+    """The decoder's reading half over trainable item vectors: unit(content · interest + offset)."""
+
+    content: Tensor
+    met: Tensor
+
+    def __init__(
+        self,
+        decoder: SemanticDecoder,
+        content: npt.NDArray[np.float32],
+        interest: npt.NDArray[np.float32],
+        offsets: npt.NDArray[np.float32],
+        met: npt.NDArray[np.bool_],
+    ) -> None:
+        """content [N, C], interest [C, D] and offsets [N, D] to start from; `met` [N] marks items that somebody chose."""
+        super().__init__()
+        self.decoder = decoder
+        self.register_buffer("content", torch.from_numpy(content))
+        self.register_buffer("met", torch.from_numpy(met))
+        self.interest = nn.Parameter(torch.from_numpy(interest))
+        self.offsets = nn.Parameter(torch.from_numpy(offsets))
+
+    def vectors(self) -> Tensor:
+        """Every item's unit vector. [N, D]"""
+        kept = self.met
+        if self.training:
+            kept = kept & (torch.rand(len(kept)) >= _COLD)
+        return functional.normalize(self.content @ self.interest + self.offsets * kept[:, None], dim=1, eps=1e-6)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean negative log-likelihood of each next choice among all items."""
+        vectors = self.vectors()
+        states = self.decoder.states(vectors[batch.rows[:, :-1]])[batch.real]  # [M, width]
+        return functional.cross_entropy(self.decoder.query(states) @ vectors.T, batch.rows[batch.real])
+
+    def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
+        """NDCG of the targets among the best `top`, items of the history masked."""
+        vectors, gain = self.vectors(), 0.0
+        length = self.decoder.shape.history_length
+        for start in range(0, len(histories), 256):
+            chunk = histories[start : start + 256]
+            newest = [history[-length:] for history in chunk]
+            batch = padded(newest)
+            states = self.decoder.states(vectors[batch.rows])
+            last = states[torch.arange(len(chunk)), torch.tensor([len(history) for history in newest])]
+            scores = self.decoder.query(last) @ vectors.T
+            for row, history in enumerate(chunk):
+                scores[row, history] = -torch.inf
+            aim = torch.from_numpy(targets[start : start + 256])
+            ranks = (scores > scores.gather(1, aim[:, None])).sum(dim=1)
+            gain += float(torch.where(ranks < top, 1 / torch.log2(ranks + 2.0), 0.0).sum())
+        return gain / max(len(histories), 1)
