@@ -59,3 +59,7 @@ class Unavailable(AdgramError):
 
 class VersionUnavailable(AdgramError):
     """A snapshot older than the eviction horizon was asked for."""
+
+
+class NotFound(AdgramError):
+    """What was asked for by id is not (or no longer) here."""

@@ -1,0 +1,144 @@
+"""The gRPC edge: OpenRTB in and out, notices, explanations, health."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from ..core.clock import Clock, Deadline
+from ..core.errors import InvalidRequest, NotFound, Unavailable
+from ..core.pseudonym import Pseudonymiser
+from ..proto import bidding_pb2 as wire
+from ..proto import openrtb_pb2 as openrtb
+from ..proto.notices import decode_notice
+from ..proto.openrtb import decode_request, encode_response
+from ..proto.records import encode_record
+from .audit import AuditWriter
+from .config import EngineConfig
+from .notices import NoticeDesk
+from .pipeline import Pipeline
+from .statistics import Statistics
+from .trail import Trail
+
+_GRACE_S = 2.0  # answers under way may finish within this when the server is told to stop
+_log = structlog.get_logger(__name__)
+Handler = Callable[[Any], Awaitable[Message]]
+Context = "grpc.aio.ServicerContext[bytes, Message]"
+
+
+class Endpoint:
+    """The services' methods; each takes a parsed message and returns one, or raises InvalidRequest."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        notices: NoticeDesk,
+        audit: AuditWriter,
+        trail: Trail,
+        statistics: Statistics,
+        pseudonymiser: Pseudonymiser,
+        config: EngineConfig,
+        clock: Clock,
+    ) -> None:
+        self._pipeline, self._notices, self._audit, self._trail = pipeline, notices, audit, trail
+        self._statistics, self._pseudonymiser, self._config, self._clock = statistics, pseudonymiser, config, clock
+
+    async def bid(self, message: openrtb.BidRequest) -> openrtb.BidResponse:
+        arrived_ns = self._clock.monotonic_ns()
+        config = self._config
+        request = decode_request(
+            message,
+            self._pseudonymiser,
+            self._clock.now_ns(),
+            config.default_timeout_ms,
+            config.trust_event_time,
+            config.currency,
+        )
+        budget_ms = request.timeout_ms - config.answer_margin_ms
+        deadline = Deadline(arrived_ns + int(budget_ms * 1e6), self._clock)
+        decision = await self._pipeline.decide(request, deadline)
+        self._statistics.count(decision)
+        self._audit.record(decision.record)
+        return encode_response(request, decision, config.notice_base)
+
+    async def notify(self, message: wire.Notice) -> wire.NoticeReceipt:
+        receipt = self._notices.take(decode_notice(message, self._config.currency, self._clock.now_ns()))
+        return wire.NoticeReceipt(known=receipt.known, repeated=receipt.repeated)
+
+    async def explain(self, message: wire.ExplainRequest) -> wire.DecisionRecord:
+        if not message.decision_id:
+            raise InvalidRequest("decision_id", "is required")
+        await asyncio.to_thread(self._audit.settle)
+        record = await asyncio.to_thread(self._trail.find, message.decision_id)
+        if record is None:
+            raise NotFound(
+                f"no decision {message.decision_id} in the local trail; older ones are in the decisions topic"
+            )
+        return encode_record(record)
+
+    async def stats(self, _: wire.StatsRequest) -> wire.EngineStats:
+        return self._statistics.encode()
+
+
+def _handler(method: Handler, request_type: type[Message]) -> Any:
+    """A handler that parses the request itself, so that bytes which are no message are the caller's error, not ours."""
+
+    async def handle(data: bytes, context: Context) -> Message:
+        try:
+            return await method(request_type.FromString(data))
+        except DecodeError:
+            name = request_type.DESCRIPTOR.name
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{name}: these bytes are no such protobuf message")
+        except InvalidRequest as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except NotFound as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        raise AssertionError("abort raises")
+
+    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=lambda message: message.SerializeToString())
+
+
+class Server:
+    """A grpc.aio server around an endpoint; health says SERVING while `ready` does."""
+
+    def __init__(self, endpoint: Endpoint, host: str, port: int, ready: Callable[[], bool]) -> None:
+        self._ready = ready
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        services = {
+            "BiddingService": {
+                "Bid": _handler(endpoint.bid, openrtb.BidRequest),
+                "Explain": _handler(endpoint.explain, wire.ExplainRequest),
+                "Stats": _handler(endpoint.stats, wire.StatsRequest),
+            },
+            "NoticeService": {"Notify": _handler(endpoint.notify, wire.Notice)},
+        }
+        for name, methods in services.items():
+            generic = grpc.method_handlers_generic_handler(f"adgram.v1.{name}", methods)
+            self._server.add_generic_rpc_handlers((generic,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise Unavailable(
+                f"cannot listen on {host}:{port}: the port is in use; choose another with --port"
+            ) from error
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serves until `stopping` is set, then lets answers under way finish."""
+        await self._server.start()
+        _log.info("serving", port=self.port)
+        watch = asyncio.create_task(self._watch())
+        await stopping.wait()
+        watch.cancel()
+        await self._server.stop(_GRACE_S)
+
+    async def _watch(self) -> None:
+        status = health_pb2.HealthCheckResponse
+        while True:
+            await self._health.set("", status.SERVING if self._ready() else status.NOT_SERVING)
+            await asyncio.sleep(0.05)

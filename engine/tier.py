@@ -1,0 +1,76 @@
+"""Runs a part that may be late or broken, and turns lateness and breakage into a value."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from ..core.clock import Clock, elapsed_ms
+from ..core.decision import Proposal
+from ..core.ports import ProposalContext, Proposer
+
+LATE, STALLED, BROKEN, NO_TIME = "late", "stalled", "broken", "no time left"
+_log = structlog.get_logger(__name__)
+
+
+class GuardedProposer:
+    """A proposer on a thread of its own, asked with a deadline; whatever happens, the answer is a Proposal in time.
+
+    One thread, because a decode already uses the cores it may use. While a call has outlived its own deadline the
+    thread
+    is taken to be stalled, and requests pass it by at once instead of queueing behind it.
+    """
+
+    def __init__(self, proposer: Proposer, clock: Clock) -> None:
+        self._proposer = proposer
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proposer")
+        self._running: ProposalContext | None = None
+        self.lateness: Counter[str] = Counter()
+
+    @property
+    def model(self) -> str:
+        return self._proposer.model
+
+    async def propose(self, context: ProposalContext) -> Proposal:
+        """The proposal, or an empty one with its reason once the context's deadline has passed."""
+        started = self._clock.monotonic_ns()
+        proposal = await self._within_deadline(context, started)
+        if proposal.reason in (LATE, STALLED, BROKEN, NO_TIME):
+            self.lateness[proposal.reason] += 1
+        return proposal
+
+    async def _within_deadline(self, context: ProposalContext, started: int) -> Proposal:
+        running = self._running
+        if running is not None and running.deadline.remaining_ms < 0:
+            return self._empty(STALLED, started)
+        if context.deadline.remaining_ms <= 0:
+            return self._empty(NO_TIME, started)
+        call = self._thread.submit(self._call, context)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(context.deadline.remaining_ms, 0) / 1000):
+                return await asyncio.shield(asyncio.wrap_future(call))
+        call.cancel()
+        return self._empty(LATE, started)
+
+    def _call(self, context: ProposalContext) -> Proposal:
+        started = self._clock.monotonic_ns()
+        if context.deadline.remaining_ms <= 0:
+            return self._empty(LATE, started)
+        self._running = context
+        try:
+            return self._proposer.propose(context)
+        except Exception:
+            _log.exception("the proposer broke; this request falls back", model=self._proposer.model)
+            return self._empty(BROKEN, started)
+        finally:
+            self._running = None
+
+    def _empty(self, reason: str, started: int) -> Proposal:
+        return Proposal((), reason, elapsed_ms(started, self._clock), self._proposer.model)
+
+    def close(self) -> None:
+        """Afterwards no further call starts; a running one is left to end by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,111 @@
+"""Collects what happens to one request, and closes it into the decision and its record."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ..core.clock import Clock, elapsed_ms
+from ..core.decision import (
+    Bid,
+    Decision,
+    DecisionRecord,
+    NoBidReason,
+    PricedAd,
+    Proposal,
+    Rejection,
+    Tier,
+    TierRecord,
+)
+from ..core.environment import Environment
+from ..core.event import StopScope
+from ..core.request import BidRequest
+from ..core.snapshot import Snapshot
+from .stops import StopBoard
+
+_IDS_KEPT = 5  # examples named with each rejection; the count is complete
+
+
+class Trace:
+    """The story of one request while it is decided. `environment`, `user` and `stopped` are fixed when it opens."""
+
+    def __init__(
+        self, decision_id: str, request: BidRequest, snapshot: Snapshot | None, stops: StopBoard, clock: Clock
+    ) -> None:
+        self.decision_id, self.request = decision_id, request
+        self.stopped: dict[StopScope, frozenset[str]] = stops.active
+        place_id = request.place.place_id
+        self.environment = snapshot.environment(place_id, request.event_time) if snapshot else Environment(place_id)
+        self.user = snapshot.user(request.viewer.user_key) if snapshot else None
+        self.pacing: dict[str, float] = {}
+        self.propensity: dict[str, float] = {}
+        self.admitted: dict[str, int] = {}
+        self._snapshot, self._stop_names, self._clock = snapshot, stops.names, clock
+        self._started = clock.monotonic_ns()
+        self._steps: dict[str, float] = {}
+        self._tiers: list[TierRecord] = []
+        self._rejections: list[Rejection] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], list[str]] = {}
+        self._reason = NoBidReason.NOTHING_ADMITTED
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Adds the time spent inside to the step's milliseconds."""
+        started = self._clock.monotonic_ns()
+        try:
+            yield
+        finally:
+            self._steps[name] = self._steps.get(name, 0.0) + elapsed_ms(started, self._clock)
+
+    def rejected(self, rejections: Sequence[Rejection]) -> None:
+        """Notes rejections that come counted."""
+        self._rejections.extend(rejections)
+
+    def reject(self, stage: str, reason: str, what: str) -> None:
+        """Notes that one thing was dropped."""
+        key = (stage, reason)
+        self._counts[key] += 1
+        examples = self._examples.setdefault(key, [])
+        if len(examples) < _IDS_KEPT:
+            examples.append(what)
+
+    def got_as_far_as(self, reason: NoBidReason) -> None:
+        """Remembers the furthest stage any impression reached: if nothing is bid in the end, that is the reason."""
+        self._reason = max(self._reason, reason)
+
+    def close_tier(self, tier: Tier, impression_id: str, proposal: Proposal, considered: Sequence[PricedAd]) -> None:
+        """Afterwards the tier is on record with all that was rejected since the last one."""
+        counted = [
+            Rejection(stage, reason, count, tuple(self._examples[stage, reason]))
+            for (stage, reason), count in self._counts.items()
+        ]
+        rejections = (*self._rejections, *counted)
+        self._tiers.append(TierRecord(tier, impression_id, proposal, tuple(considered), rejections))
+        self._rejections.clear()
+        self._counts.clear()
+        self._examples.clear()
+
+    def decision(self, bids: tuple[Bid, ...], models: dict[str, str], reason: NoBidReason | None = None) -> Decision:
+        """The decision with its record; without bids the reason is the given one, else the furthest stage reached."""
+        no_bid_reason = None if bids else reason or self._reason
+        snapshot = self._snapshot
+        record = DecisionRecord(
+            decision_id=self.decision_id,
+            decided_at=self._clock.now_ns(),
+            request=self.request,
+            version=snapshot.version.numbers if snapshot else (),
+            watermark=snapshot.version.watermark if snapshot else 0,
+            environment=self.environment,
+            models=models,
+            rules=tuple(rule.rule_id for rule in snapshot.rules) if snapshot else (),
+            stops=self._stop_names,
+            pacing=self.pacing,
+            tiers=tuple(self._tiers),
+            bids=bids,
+            no_bid_reason=no_bid_reason,
+            propensity=self.propensity,
+            step_ms=self._steps,
+            took_ms=elapsed_ms(self._started, self._clock),
+            admitted=self.admitted,
+        )
+        return Decision(self.decision_id, bids, no_bid_reason, record)
