@@ -1,1 +1,1 @@
-"""Marketplaces: made with latent truth, or imported from somebody's own data."""
+"""Marketplaces in and out of files: importers for anyone's data, and a seeded world with its latent truth."""
