@@ -16,7 +16,7 @@ from .decoder import Context, SemanticDecoder, Suffix
 
 @dataclass(frozen=True, slots=True)
 class Beams:
-    """Complete semantic IDs that carry at least one admitted item, best first; `late` when the deadline stopped the search."""
+    """Complete semantic IDs that carry at least one admitted item, best first; `late` if the deadline came first."""
 
     codes: npt.NDArray[np.int64]  # [W, L]
     log_probs: npt.NDArray[np.float64]  # [W]
@@ -35,7 +35,7 @@ def search(
     width: int,
     deadline: Deadline,
 ) -> Beams:
-    """The `width` most probable semantic IDs found level by level, or every admitted one where there are no more than `width`.
+    """The `width` most probable semantic IDs found level by level, or every admitted one if there are no more.
 
     A log-probability is the sum over levels of the log-softmax over live children, so it is that of the ID given the
     context *and* the admission.

@@ -20,8 +20,12 @@ class GenerativeConfig:
 
     def __post_init__(self) -> None:
         if min(self.beam_width, self.neighbours, self.threads) < 1 or self.history_length < 0:
-            raise ConfigError("generative: beam_width, neighbours and threads must be at least 1, history_length at least 0")
+            raise ConfigError(
+                "generative: beam_width, neighbours and threads must be at least 1, history_length at least 0"
+            )
         if not 0.0 <= self.generative_weight <= 1.0:
             raise ConfigError(f"generative: generative_weight must lie in [0, 1], not {self.generative_weight}")
         if not (self.decoder or self.memory):
-            raise ConfigError("generative: decoder and memory are both off, so nothing could be proposed; switch one on")
+            raise ConfigError(
+                "generative: decoder and memory are both off, so nothing could be proposed; switch one on"
+            )

@@ -1,10 +1,11 @@
 """The model: what a viewer did, read once, then semantic IDs code by code.
 
-Two heads share one reading of the history. `query` is the viewer's profile in the space of item vectors (what memory is searched
-with). The code head continues with a suffix of at most L tokens a beam, whose attention runs over the shared context and its own suffix.
+Two heads share one reading of the history. `query` is the viewer's profile in the space of item vectors (what memory is
+searched with). The code head continues with a suffix of at most L tokens a beam, whose attention runs over the shared
+context and its own suffix.
 
-One normaliser everywhere: the log-softmax of a level runs over the *live* children of the prefix. While training, live means that some
-item of the training catalogue lies below; while serving, that some admitted item of the snapshot does.
+One normaliser everywhere: the log-softmax of a level runs over the *live* children of the prefix. While training, live
+means that some item of the training catalogue lies below; while serving, that some admitted item of the snapshot does.
 """
 
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        return states + self.dropout(self.down(functional.gelu(self.up(self.norm(states)))))
+        change: Tensor = self.dropout(self.down(functional.gelu(self.up(self.norm(states)))))
+        return states + change
 
 
 class SemanticDecoder(nn.Module):
@@ -102,7 +104,7 @@ class SemanticDecoder(nn.Module):
     codebooks: Tensor
 
     def __init__(self, shape: DecoderShape, codebooks: Tensor) -> None:
-        """`codebooks` [L, K, D] are the tokenizer's; the head may compare the profile with them and so starts informed."""
+        """`codebooks` [L, K, D] are the tokenizer's; the head compares the profile with them."""
         super().__init__()
         self.shape = shape
         self.register_buffer("codebooks", codebooks.clone())
@@ -208,6 +210,7 @@ class SemanticDecoder(nn.Module):
         return key.view(heads), value.view(heads)
 
     def _logits(self, tokens: Tensor, level: int) -> Tensor:
-        """Only this level's K codes are scored (the cropped head): by a free head, and by closeness to the codewords. [..., K]"""
+        """Only this level's K codes are scored (the cropped head), freely and by closeness to codewords. [..., K]"""
         states = self.head_norm(self.suffix_feed(tokens))
-        return cast(Tensor, self.head[level](states) + self.head_vector[level](states) @ self.codebooks[level].T)
+        free, near = cast(Tensor, self.head[level](states)), cast(Tensor, self.head_vector[level](states))
+        return free + near @ self.codebooks[level].T

@@ -10,7 +10,8 @@ from ..core.catalogue import Item
 BUCKETS = 1 << 15  # 12,000 items have some 10^5 distinct n-grams; the rare half may collide
 _WORD = re.compile(r"[a-z0-9]+|[^\W_a-z0-9]+", re.IGNORECASE)
 _GRAM = 4  # characters; glued or cut keywords still share these with their origin
-_TITLE, _TEXT, _GRAMS, _BRAND, _CATEGORY = 1.0, 0.7, 0.35, 2.0, 1.5  # a brand says more than a word, a word more than a gram
+# A brand says more than a word, a word more than a gram.
+_TITLE, _TEXT, _GRAMS, _BRAND, _CATEGORY = 1.0, 0.7, 0.35, 2.0, 1.5
 
 
 def hashed_counts(item: Item) -> dict[int, float]:
@@ -27,7 +28,7 @@ def hashed_counts(item: Item) -> dict[int, float]:
 
 
 def _features(text: str) -> Iterator[tuple[str, str]]:
-    """Words and character grams; a run of Chinese (which has no spaces) gives its single and paired characters as words."""
+    """Words and character grams; Chinese, which has no spaces, gives single and paired characters as words."""
     for match in _WORD.finditer(text):
         word = match.group()
         if word.isascii():

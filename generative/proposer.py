@@ -33,10 +33,10 @@ class _Generated:
 class GenerativeProposer:
     """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.Proposer).
 
-    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight, p_decoder the
-    item's probability under the beam search (0 if the beams missed it) and p_memory the softmax over all admitted items of the
-    profile's match with their vectors. With one of the two off, the score is the other's log-probability.
-    Equal scores are ordered by a hash of the item's id.
+    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight,
+    p_decoder the item's probability under the beam search (0 if the beams missed it) and p_memory the softmax over all
+    admitted items of the profile's match with their vectors. With one of the two off, the score is the other's
+    log-probability. Equal scores are ordered by a hash of the item's id.
     """
 
     def __init__(self, decoder: SemanticDecoder, model: str, config: GenerativeConfig) -> None:
@@ -51,7 +51,7 @@ class GenerativeProposer:
         return self._model
 
     def propose(self, context: ProposalContext) -> Proposal:
-        """At most `limit` admitted items, best first; empty with its reason when nothing can be proposed or time runs out."""
+        """At most `limit` admitted items, best first; empty, with its reason, when there are none or no time."""
         started = context.deadline.clock.monotonic_ns()
         with torch.inference_mode():
             answer = self._candidates(context)
@@ -62,17 +62,12 @@ class GenerativeProposer:
 
     def _candidates(self, context: ProposalContext) -> tuple[Candidate, ...] | str:
         """The candidates, or the reason why there are none."""
-        snapshot, shape, config = context.snapshot, self._decoder.shape, self._config
+        snapshot, config = context.snapshot, self._config
         columns = snapshot.items
-        if context.limit < 1 or columns.count == 0:
-            return "empty catalogue" if columns.count == 0 else "no candidates wanted"
+        refusal = self._refusal(context)
+        if refusal:
+            return refusal
         admitted = context.admitted & columns.alive
-        if not admitted.any():
-            return "nothing admitted"
-        if columns.sids.shape[1] != shape.levels or columns.vectors.shape[1] != shape.vector_width:
-            return "items encoded by another tokenizer"
-        if context.deadline.remaining_ms <= 0:
-            return "deadline"
         reading = self._decoder.read(torch.from_numpy(self._history_vectors(context)).to(self._device))
         profile = reading.query.cpu().numpy()
         generated = _Generated(np.empty(0, dtype=np.int64), np.empty(0))
@@ -91,6 +86,17 @@ class GenerativeProposer:
             log_probs[np.searchsorted(slots, generated.slots)] = generated.log_probs
             scores = _mixed(log_probs, scores, config.generative_weight)
         return self._ranked(snapshot, generated, slots, scores, context.limit)
+
+    def _refusal(self, context: ProposalContext) -> str:
+        """Why nothing can be proposed whatever the model says; "" when something can."""
+        columns, shape = context.snapshot.items, self._decoder.shape
+        if columns.count == 0:
+            return "empty catalogue"
+        if not (context.admitted & columns.alive).any():
+            return "nothing admitted"
+        if columns.sids.shape[1] != shape.levels or columns.vectors.shape[1] != shape.vector_width:
+            return "items encoded by another tokenizer"
+        return "deadline" if context.deadline.remaining_ms <= 0 else ""
 
     def _history_vectors(self, context: ProposalContext) -> npt.NDArray[np.float32]:
         """Vectors of the newest known items of the history, oldest first. [T, D]"""
@@ -129,7 +135,7 @@ class GenerativeProposer:
 
 
 def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
-    """The proposer whose decoder lies in `folder`, on the configured device; ArtifactError if it is missing or does not fit.
+    """The proposer whose decoder lies in `folder` (with `tokenizer` beside it); ArtifactError if one does not fit.
 
     Sets torch's thread count for the whole process.
     """
@@ -144,7 +150,7 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
 def _items_below(
     beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
 ) -> _Generated:
-    """The admitted items of each beam; items that share a semantic ID share its probability by the softmax of their match."""
+    """The admitted items of each beam; those of one semantic ID share its probability by softmax of their match."""
     slots: list[npt.NDArray[np.int64]] = []
     log_probs: list[npt.NDArray[np.float64]] = []
     vectors = snapshot.items.vectors
@@ -161,9 +167,7 @@ def _items_below(
     return _Generated(np.concatenate(slots), np.concatenate(log_probs))
 
 
-def _mixed(
-    decoder: npt.NDArray[np.float64], memory: npt.NDArray[np.float64], weight: float
-) -> npt.NDArray[np.float64]:
+def _mixed(decoder: npt.NDArray[np.float64], memory: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
     """log(weight · exp(decoder) + (1 - weight) · exp(memory)), where a weight of 0 or 1 silences one side. [M]"""
     with np.errstate(divide="ignore"):
         return np.asarray(np.logaddexp(np.log(weight) + decoder, np.log1p(-weight) + memory))

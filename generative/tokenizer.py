@@ -34,8 +34,9 @@ class TokenizerWeights:
 class ItemTokenizer:
     """Encodes items one by one (core.ports.ItemEncoder).
 
-    An item's vector is the unit vector of `content(item) · interest + offset(item)`: content alone places a new item, and what was
-    learned of behaviour moves an item met in training. Its semantic ID is the residual quantisation of that vector.
+    An item's vector is the unit vector of `content(item) · interest + offset(item)`: content alone places a new item,
+    and what was learned of behaviour moves an item met in training. Its semantic ID is the residual quantisation of
+    that vector.
     """
 
     def __init__(self, weights: TokenizerWeights, model: str) -> None:

@@ -36,13 +36,13 @@ def save_decoder(folder: Path, decoder: SemanticDecoder, tokenizer: str, notes: 
 
 
 def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
-    """The decoder in `folder`; ArtifactError if it is missing, damaged, or was trained with another tokenizer than the one given."""
+    """The decoder in `folder`; ArtifactError if it is missing, damaged, or trained with another tokenizer."""
     manifest = verified(folder, KIND, FORMAT)
     encoder = load_encoder(tokenizer_folder)
     if manifest.notes.get("tokenizer") != encoder.model:
         raise ArtifactError(
-            f"{folder} was trained with tokenizer {manifest.notes.get('tokenizer')}, {tokenizer_folder} is {encoder.model}; "
-            "train both again with `adgram train --force`"
+            f"{folder} was trained with tokenizer {manifest.notes.get('tokenizer')}, "
+            f"{tokenizer_folder} is {encoder.model}; train both again with `adgram train --force`"
         )
     try:
         shape = msgspec.json.decode((folder / _SHAPE).read_bytes(), type=DecoderShape)

@@ -1,7 +1,8 @@
 """The naive twins: what each operation of the served decode computes, written to be read and not to be fast.
 
-Whatever runs faster elsewhere (a fused kernel, another layout) must agree with these on odd shapes, ties and empty masks.
-Letters: B batch, W beams, H heads, S suffix tokens, T context tokens, E head width, L levels, K codes, N items, D width.
+Whatever runs faster elsewhere (a fused kernel, another layout) must agree with these on odd shapes, ties and empty
+masks. Letters: B batch, W beams, H heads, S suffix tokens, T context tokens, E head width, L levels, K codes, N items,
+D width.
 """
 
 from dataclasses import dataclass
@@ -14,19 +15,18 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class BeamStep:
-    """The surviving beams of one level, best first: whose child each is, by which code, and its total log-probability."""
+    """The surviving beams of one level, best first: whose child each is, by which code, how likely in all."""
 
     parents: Tensor  # [W'] int64, rows of the level before
     codes: Tensor  # [W'] int64
     log_probs: Tensor  # [W'] float32
 
 
-def residual_codes(
-    vectors: npt.NDArray[np.float64], codebooks: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int32]:
+def residual_codes(vectors: npt.NDArray[np.float64], codebooks: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
     """The codes that residual quantisation gives each vector: at every level the nearest codeword, then its remainder.
 
-    Every row is computed by itself in float64, so that a vector's codes never depend on its companions. Ties: the smaller code.
+    Every row is computed by itself in float64, so that a vector's codes never depend on its companions. Ties: the
+    smaller code.
 
     Args:
         vectors: [N, D].
@@ -102,6 +102,8 @@ def shared_context_attention(
 
 
 def bucket_log_probs(similarities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How a leaf's probability is shared among the items that carry its semantic ID: log-softmax of their similarities. [M] → [M]"""
+    """How a leaf's probability is shared among the items that carry its semantic ID: log-softmax of their similarities,
+    [M] to [M].
+    """
     shifted = similarities - similarities.max()
     return np.asarray(shifted - np.log(np.exp(shifted).sum()))

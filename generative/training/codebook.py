@@ -32,7 +32,7 @@ def quantise(vectors: npt.NDArray[np.float32], codebooks: npt.NDArray[np.float32
 
 
 def _k_means(points: npt.NDArray[np.float64], codes: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Centres [K, D]; an empty one is put on the point that is worst served, so that no code is wasted while points differ."""
+    """Centres [K, D]; an empty one is put on the worst-served point, so that no code is wasted."""
     first = rng.choice(len(points), size=codes, replace=len(points) < codes)
     centres = points[first].copy()
     for _ in range(_ROUNDS):

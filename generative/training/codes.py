@@ -55,9 +55,7 @@ class CodeModel(nn.Module):
     item_vectors: Tensor
     sids: Tensor
 
-    def __init__(
-        self, decoder: SemanticDecoder, vectors: npt.NDArray[np.float32], sids: npt.NDArray[np.int32]
-    ) -> None:
+    def __init__(self, decoder: SemanticDecoder, vectors: npt.NDArray[np.float32], sids: npt.NDArray[np.int32]) -> None:
         """vectors [N, D], sids [N, L]."""
         super().__init__()
         self.decoder = decoder
@@ -85,7 +83,9 @@ class CodeModel(nn.Module):
         total, length = 0.0, self.decoder.shape.history_length
         for start in range(0, len(histories), 256):
             newest = [history[-length:] for history in histories[start : start + 256]]
-            batch = padded([np.append(history, target) for history, target in zip(newest, targets[start:], strict=False)])
+            batch = padded(
+                [np.append(history, target) for history, target in zip(newest, targets[start:], strict=False)]
+            )
             states = self.decoder.states(self.item_vectors[batch.rows[:, :-1]])
             last = torch.tensor([len(history) for history in newest])
             log_probs = self._code_log_probs(states, batch.rows)

@@ -45,7 +45,9 @@ def fit_content(items: Sequence[Item], width: int, rng: np.random.Generator) -> 
 def behaviour_vectors(
     sequences: Sequence[npt.NDArray[np.int64]], items: int, width: int, rng: np.random.Generator, window: int = 20
 ) -> npt.NDArray[np.float32]:
-    """Unit vectors of items by who is chosen near whom: the SVD of their positive PMI; zero for items nobody chose. [N, width]
+    """Unit vectors of items by who is chosen near whom: the SVD of their positive PMI; zero for items nobody chose.
+
+    [N, width]
 
     Neighbours at distance d within `window` count 1/d, in both directions.
     """
@@ -72,8 +74,9 @@ def behaviour_vectors(
 def cooccurrence(
     sequences: Sequence[npt.NDArray[np.int64]], items: int, window: int, gamma: float = 1.0, backward: float = 1.0
 ) -> scipy.sparse.csr_matrix:
-    """[N, N] how often column j was chosen within `window` events after row i, weighted 1/distance^gamma; `backward` weighs the
-    reverse direction."""
+    """[N, N] how often column j was chosen within `window` events after row i, weighted 1/distance^gamma; `backward`
+    weighs the reverse direction.
+    """
     rows: list[npt.NDArray[np.int64]] = []
     columns: list[npt.NDArray[np.int64]] = []
     weights: list[npt.NDArray[np.float64]] = []
@@ -98,9 +101,7 @@ def cooccurrence(
     return both
 
 
-def ridge(
-    inputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], penalty: float
-) -> npt.NDArray[np.float32]:
+def ridge(inputs: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], penalty: float) -> npt.NDArray[np.float32]:
     """The linear map [C, D] from inputs [N, C] to targets [N, D] with the smallest penalised squared error."""
     gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1], dtype=np.float32)
     return np.asarray(np.linalg.solve(gram, inputs.T @ targets), dtype=np.float32)

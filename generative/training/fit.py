@@ -78,7 +78,12 @@ class _Data:
 
 
 def fit(
-    marketplace: Marketplace, models: Path, options: TrainingOptions, notes: dict[str, Any], clock: Clock, report: Report
+    marketplace: Marketplace,
+    models: Path,
+    options: TrainingOptions,
+    notes: dict[str, Any],
+    clock: Clock,
+    report: Report,
 ) -> GenerativeReport:
     """Afterwards `models`/tokenizer and `models`/decoder hold the trained artefacts, each with `notes`.
 
@@ -112,7 +117,9 @@ def fit(
     first = _learn_interest(content, data, shape, options, checkpoints, clock, report, rng)
     shutil.rmtree(models / "tokenizer", ignore_errors=True)
     save_tokenizer(
-        models / "tokenizer", _tokenizer_weights(content, first.model, data, [i.item_id for i in items], shape, rng), notes
+        models / "tokenizer",
+        _tokenizer_weights(content, first.model, data, [i.item_id for i in items], shape, rng),
+        notes,
     )
     tokenizer = load_encoder(models / "tokenizer")
     encoded = tokenizer.encode(items)
@@ -156,7 +163,9 @@ def _data(sequences: Sequence[UserSequence], row_of: dict[str, int], options: Tr
     if training:
         met[np.concatenate(training)] = True
     # With all events learned, the figure still orders epochs, but it is then one of fit, not of foresight.
-    testable = [sequence for sequence in sequences if sequence.testable and sequence.item_ids[-2] not in sequence.training]
+    testable = [
+        sequence for sequence in sequences if sequence.testable and sequence.item_ids[-2] not in sequence.training
+    ]
     chosen = np.random.default_rng(options.seed).permutation(len(testable))[:_VALIDATION_USERS]
     histories = as_rows([testable[row].training for row in chosen], row_of)
     targets = np.array([row_of[testable[row].item_ids[-2]] for row in chosen], dtype=np.int64)

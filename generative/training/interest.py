@@ -1,4 +1,7 @@
-"""First stage: item vectors that mean interest. A sequence model learns them by naming each next choice among all items."""
+"""First stage: item vectors that mean interest.
+
+A sequence model learns them by naming each next choice among all items.
+"""
 
 from collections.abc import Sequence
 
@@ -28,7 +31,7 @@ class InterestModel(nn.Module):
         offsets: npt.NDArray[np.float32],
         met: npt.NDArray[np.bool_],
     ) -> None:
-        """content [N, C], interest [C, D] and offsets [N, D] to start from; `met` [N] marks items that somebody chose."""
+        """content [N, C], interest [C, D] and offsets [N, D] to start from; `met` [N]: chosen by anybody."""
         super().__init__()
         self.decoder = decoder
         self.register_buffer("content", torch.from_numpy(content))

@@ -19,7 +19,7 @@ Report = Callable[[str, float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a stage is trained. It ends after `epochs` or `minutes`, whichever comes first; the learning rate falls to its end with both."""
+    """How a stage is trained: for `epochs` or `minutes`, whichever ends first, at a rate that falls to that end."""
 
     name: str
     epochs: int
@@ -54,7 +54,8 @@ class Stage:
     ) -> None:
         """Afterwards the module holds the weights of the epoch with the best validation figure (higher is better).
 
-        An epoch's randomness depends on the seed and its number alone, so a resumed run goes on as the stopped one would have.
+        An epoch's randomness depends on the seed and its number alone, so a resumed run goes on as the stopped one
+        would have.
         """
         optimiser = torch.optim.AdamW(
             self.module.parameters(), lr=self.plan.learning_rate, weight_decay=self.plan.weight_decay
@@ -77,7 +78,11 @@ class Stage:
                 optimiser.step()
                 total += float(loss.detach())
                 self.spent_s = before_s + (self.clock.monotonic_ns() - started) / NS_PER_SECOND
-                report(self.plan.name, progress, f"epoch {self.epoch + 1}, loss {total / (number + 1):.3f}, best {self.best:.4f}")
+                report(
+                    self.plan.name,
+                    progress,
+                    f"epoch {self.epoch + 1}, loss {total / (number + 1):.3f}, best {self.best:.4f}",
+                )
                 if progress >= 1:
                     break
             self.epoch += 1
@@ -164,7 +169,8 @@ def shuffled_batches(
         yield padded([_augmented(sequence, rng) for sequence in chosen] if augment else chosen)
 
 
-_REVERSED, _DROPPED = 0.3, 0.1  # shares of sequences and of events; order and single events must not be learned by heart
+# Shares of sequences and of events: neither order nor single events must be learned by heart.
+_REVERSED, _DROPPED = 0.3, 0.1
 
 
 def _augmented(sequence: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:

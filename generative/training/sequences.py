@@ -1,4 +1,4 @@
-"""What each user chose, in order, and how it is split: last event = test, the one before = validation, the rest = training."""
+"""What each user chose, in order: the last event is for testing, the one before for validation, the rest to learn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class UserSequence:
 
 
 def user_sequences(marketplace: Marketplace) -> list[UserSequence]:
-    """Every user's sequence from the interactions log, by (event time, stored order), users in the order of their ids."""
+    """Every user's sequence from the interactions log, by (event time, stored order); users by id."""
     table = marketplace.log("interactions")
     known = {item.item_id for item in marketplace.items()}
     kinds = {kind.value for kind in CHOSEN}
