@@ -1,0 +1,21 @@
+"""Catalogue rows: the newest event of a key is its value."""
+
+from ...core.commit import Table
+from ...core.event import Event, Topic
+from .state import ShardState
+
+TABLES = {
+    Topic.ITEMS: Table.ITEM,
+    Topic.OFFERS: Table.OFFER,
+    Topic.CREATIVES: Table.CREATIVE,
+    Topic.ADVERTISERS: Table.ADVERTISER,
+    Topic.CAMPAIGNS: Table.CAMPAIGN,
+    Topic.RULES: Table.RULE,
+}
+
+
+def fold(state: ShardState, topic: Topic, event: Event) -> None:
+    """Afterwards the row is what the event says, unless a newer one has spoken. Items are encoded at the commit."""
+    table = TABLES[topic]
+    if not state.is_late(table, event.key, event.event_time):
+        state.put(table, event.key, event.value, event.event_time)

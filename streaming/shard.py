@@ -1,0 +1,169 @@
+"""One shard: folds the events of its partition of every source topic into rows, and commits them together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..core import rows
+from ..core.catalogue import Item, Rule
+from ..core.clock import NS_PER_MS, Clock
+from ..core.commit import Commit, Row, Table
+from ..core.errors import InvalidEvent, Unavailable
+from ..core.event import Event, Topic
+from ..core.ports import CommitLog, CommitStore, ItemEncoder
+from ..memory.committer import Committer
+from ..memory.mvcc import CommitGap
+from ..memory.recovery import retained, stored
+from ..proto import events
+from .config import StreamingConfig
+from .dead_letters import DeadLetter, DeadLetters
+from .folds import catalogue, environment, feedback
+from .folds.state import ShardState
+from .partitions import partition_of
+from .watermark import Watermark
+
+RuleCheck = Callable[[Rule], str]  # why a rule cannot be taken, "" when it can
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all shards of a worker share."""
+
+    config: StreamingConfig
+    log: CommitLog
+    encoder: ItemEncoder
+    dead_letters: DeadLetters
+    clock: Clock
+    store: CommitStore | None = None
+    check_rule: RuleCheck | None = None
+
+
+class Shard:
+    """The single owner of a shard, from `open` until Committer says that it is Fenced."""
+
+    def __init__(self, around: Surroundings, committer: Committer, state: ShardState) -> None:
+        last = committer.last
+        self.number = last.shard
+        self._around, self._committer, self._state = around, committer, state
+        self._covered = dict(last.offsets)  # by topic: the last offset folded, committed or not
+        self._uncommitted = False
+        self._committed_at = around.clock.monotonic_ns()
+        self._watermark = Watermark(around.config.lateness_ms * NS_PER_MS, last.watermark)
+
+    @classmethod
+    def open(cls, number: int, around: Surroundings) -> "Shard":
+        """The shard, taken over from whoever had it, with the state that its commits tell."""
+        committer = Committer.open(around.log, number, around.clock)
+        state = ShardState()
+        after = 0
+        for commit in _history(number, around):
+            for entry in commit.rows:
+                state.restore(entry)
+            after = commit.number
+        if after < committer.last.number:
+            raise Unavailable(
+                f"shard {number}: the log lost its commit {committer.last.number}; start the worker again"
+            )
+        return cls(around, committer, state)
+
+    @property
+    def newest_event_time(self) -> int:
+        """The newest event time folded since the shard was opened (ns UTC), 0 for none."""
+        return self._watermark.newest
+
+    def next_offset(self, topic: Topic) -> int:
+        """The first offset of a topic that is not covered."""
+        return self._covered.get(topic.value, -1) + 1
+
+    def feed(self, topic: Topic, offset: int, key: bytes | None, payload: bytes | None) -> None:
+        """Afterwards the record at `offset` is folded, or among the dead letters, or was covered before."""
+        if offset <= self._covered.get(topic.value, -1):
+            return
+        stage = "decode"
+        try:
+            event = events.decode(topic, payload, self._around.config.max_event_bytes)
+            stage = "check"
+            self._require_here(topic, event, key)
+            stage = "fold"
+            self._fold(topic, event)
+        except InvalidEvent as error:
+            name = self._around.config.topic(topic)
+            problem = str(error)
+            letter = DeadLetter(name, self.number, offset, key, payload or b"", stage, error.reason, problem)
+            self._around.dead_letters.put(letter)
+        else:
+            self._watermark.observe(event.event_time)
+        self._covered[topic.value] = offset
+        self._uncommitted = True
+
+    def commit(self, others: int) -> Commit | None:
+        """The commit of all that was fed since the last one; None when there was nothing and it is not yet time.
+
+        Args:
+            others: the newest event time this worker has seen in any shard (ns UTC).
+        """
+        now = self._around.clock.monotonic_ns()
+        if not self._uncommitted:
+            before = self._watermark.value
+            if now - self._committed_at < self._around.config.idle_commit_ms * NS_PER_MS:
+                return None
+            self._watermark.idle(others)
+            if self._watermark.value == before:
+                return None
+        self._around.dead_letters.flush()
+        commit = self._committer.append(self._rows(), self._covered, self._watermark.value)
+        self._state.changed.clear()
+        self._uncommitted = False
+        self._committed_at = now
+        return commit
+
+    def _require_here(self, topic: Topic, event: Event, key: bytes | None) -> None:
+        config = self._around.config
+        if key is None:
+            raise InvalidEvent(
+                "missing-key", "the record has no Kafka key; send the row's key, for creatives their item's"
+            )
+        wanted = events.partition_key(topic, event)
+        if wanted is not None and key != wanted.encode():
+            raise InvalidEvent("wrong-key", f"the Kafka key is {key!r}, this event belongs under {wanted!r}")
+        if partition_of(key, config.shards) != self.number:
+            right = partition_of(key, config.shards)
+            raise InvalidEvent("wrong-partition", f"belongs into partition {right}; use Kafka's default partitioner")
+        if not config.simulated_time:
+            ahead_ms = (event.event_time - self._around.clock.now_ns()) // NS_PER_MS
+            if ahead_ms > config.future_tolerance_ms:
+                raise InvalidEvent("far-future", f"$.event_time is {ahead_ms} ms ahead of this worker's clock")
+
+    def _fold(self, topic: Topic, event: Event) -> None:
+        if topic is Topic.ENVIRONMENT:
+            environment.fold(self._state, event)
+        elif topic is Topic.FEEDBACK:
+            feedback.fold(self._state, event)
+        else:
+            if isinstance(event.value, Rule) and self._around.check_rule is not None:
+                problem = self._around.check_rule(event.value)
+                if problem:
+                    raise InvalidEvent("wrong-rule", problem)
+            catalogue.fold(self._state, topic, event)
+
+    def _rows(self) -> tuple[Row, ...]:
+        changed = self._state.changed
+        items = [value for value in changed.values() if isinstance(value, Item)]
+        encoded = {one.item.item_id: one for one in self._around.encoder.encode(items)} if items else {}
+        return tuple(
+            rows.row(
+                table,
+                key,
+                encoded[key] if table is Table.ITEM and value is not None else value,
+                self._state.event_times[table, key],
+            )
+            for (table, key), value in changed.items()
+        )
+
+
+def _history(number: int, around: Surroundings) -> Sequence[Commit]:
+    """All commits of a shard; where the log no longer begins at the beginning, the store speaks first."""
+    try:
+        return around.log.read(number, 0)
+    except CommitGap:
+        before = tuple(stored(number, around.store))
+        return (*before, *retained(number, before[-1].number if before else 0, around.log))

@@ -1,0 +1,59 @@
+"""The shards a worker owns, whatever framework feeds them."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from ..core.event import Topic
+from ..memory.committer import Fenced
+from .shard import Shard, Surroundings
+
+logger = structlog.get_logger(__name__)
+
+
+class Shards:
+    """Opened and closed as partitions come and go. Not safe for two threads at once: its caller holds one lock."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._open: dict[int, Shard] = {}
+        self._newest = 0
+
+    def own(self, numbers: Iterable[int]) -> None:
+        """Afterwards exactly these shards are open; ones that were open before keep their state."""
+        wanted = set(numbers)
+        for number in sorted(set(self._open) - wanted):
+            del self._open[number]
+        for number in sorted(wanted - set(self._open)):
+            self._open[number] = Shard.open(number, self._around)
+            logger.info("shard opened", shard=number)
+
+    def owns(self, number: int) -> bool:
+        """Whether the shard is open: assigned to this worker, and not taken over by another."""
+        return number in self._open
+
+    def feed(self, topic: Topic, partition: int, offset: int, key: bytes | None, payload: bytes | None) -> bool:
+        """Whether the record was taken by its shard; False when this worker does not own it."""
+        shard = self._open.get(partition)
+        if shard is None:
+            return False
+        shard.feed(topic, offset, key, payload)
+        self._newest = max(self._newest, shard.newest_event_time)
+        return True
+
+    def next_offset(self, topic: Topic, partition: int) -> int:
+        """The first offset that the shard has not covered."""
+        return self._open[partition].next_offset(topic)
+
+    def commit(self) -> int:
+        """How many rows were committed; every record fed to a shard that is still owned is covered afterwards."""
+        committed = 0
+        for number, shard in list(self._open.items()):
+            try:
+                commit = shard.commit(self._newest)
+            except Fenced as error:
+                logger.error("shard lost", shard=number, reason=str(error))  # noqa: TRY400 one line says all
+                del self._open[number]
+            else:
+                committed += 0 if commit is None else len(commit.rows)
+        return committed

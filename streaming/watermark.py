@@ -1,0 +1,25 @@
+"""Up to which event time a shard is complete, as far as can be known."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Watermark:
+    """Follows the newest event time at a distance of `lateness_ns`; it never falls.
+
+    An idle shard has no events to follow. It keeps up with `others`, the newest event time its worker has seen
+    anywhere, or the versions of memory, whose watermark is the least of all shards', would stand still.
+    """
+
+    lateness_ns: int
+    value: int = 0
+    newest: int = 0
+
+    def observe(self, event_time: int) -> None:
+        """Afterwards an event of this time (ns UTC) counts as seen."""
+        self.newest = max(self.newest, event_time)
+        self.value = max(self.value, self.newest - self.lateness_ns)
+
+    def idle(self, others: int) -> None:
+        """Afterwards a shard without events since the last commit is as far as the others."""
+        self.value = max(self.value, others - self.lateness_ns)
