@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import _async as health_aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..core.clock import Clock, Deadline
 from ..core.errors import InvalidRequest, NotFound, Unavailable
@@ -27,7 +28,6 @@ from .trail import Trail
 _GRACE_S = 2.0  # answers under way may finish within this when the server is told to stop
 _log = structlog.get_logger(__name__)
 Handler = Callable[[Any], Awaitable[Message]]
-Context = "grpc.aio.ServicerContext[bytes, Message]"
 
 
 class Endpoint:
@@ -87,7 +87,7 @@ class Endpoint:
 def _handler(method: Handler, request_type: type[Message]) -> Any:
     """A handler that parses the request itself, so that bytes which are no message are the caller's error, not ours."""
 
-    async def handle(data: bytes, context: Context) -> Message:
+    async def handle(data: bytes, context: "grpc.aio.ServicerContext[bytes, Message]") -> Message:
         try:
             return await method(request_type.FromString(data))
         except DecodeError:
@@ -107,7 +107,7 @@ class Server:
 
     def __init__(self, endpoint: Endpoint, host: str, port: int, ready: Callable[[], bool]) -> None:
         self._ready = ready
-        self._health = health.aio.HealthServicer()
+        self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         services = {
             "BiddingService": {

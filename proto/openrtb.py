@@ -20,7 +20,12 @@ _LARGEST_FLOOR = 1e6  # no real floor per mille is near it; beyond is a unit mis
 
 
 def decode_request(
-    message: wire.BidRequest, pseudonymiser: Pseudonymiser, now_ns: int, default_timeout_ms: int, trust_event_time: bool
+    message: wire.BidRequest,
+    pseudonymiser: Pseudonymiser,
+    now_ns: int,
+    default_timeout_ms: int,
+    trust_event_time: bool,
+    currency: str,
 ) -> BidRequest:
     """The request in core's words. Impressions we cannot fill (video alone) are left out; fields we do not know
     stay in `message`.
@@ -28,6 +33,7 @@ def decode_request(
     Args:
         now_ns: stamped as the event time, unless `trust_event_time` and the request's ext carry another (replays).
         default_timeout_ms: taken where the exchange sends no tmax.
+        currency: ours; taken where the exchange names none, or names it among others.
 
     Raises:
         InvalidRequest: with the field's path in OpenRTB's words.
@@ -57,7 +63,7 @@ def decode_request(
         event_time=event_time,
         timeout_ms=message.tmax or default_timeout_ms,
         auction_type=message.at,
-        currency=message.cur[0] if message.cur else "",
+        currency=currency if not message.cur or currency in message.cur else message.cur[0],
         blocked_categories=frozenset(message.bcat),
         blocked_advertisers=frozenset(message.badv),
         child_directed=message.regs.coppa,

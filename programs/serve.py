@@ -1,0 +1,179 @@
+"""`adgram serve`: the bidding endpoint, built from its parts and run until it is told to stop."""
+
+import asyncio
+import gc
+import signal
+import sys
+import threading
+import uuid
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from ..core.clock import SystemClock
+from ..core.errors import Unavailable
+from ..core.ports import CommitStore, StopFeed
+from ..core.pseudonym import Pseudonymiser
+from ..core.snapshot import Snapshot
+from ..engine.audit import AuditWriter
+from ..engine.ledger import Ledger
+from ..engine.market import MarketModel
+from ..engine.notices import NoticeDesk
+from ..engine.outbox import OutboxRelay
+from ..engine.pacing import Pacer
+from ..engine.pipeline import Parts, Pipeline
+from ..engine.pricing import Pricer
+from ..engine.screening import Rulebooks
+from ..engine.server import Endpoint, Server
+from ..engine.statistics import Statistics
+from ..engine.stops import StopBoard
+from ..engine.tier import GuardedProposer
+from ..engine.trail import Trail
+from ..memory.follower import Follower
+from ..rules.admission import Admissions
+from ..rules.fallback import FallbackProposer
+from .settings import Settings, load
+
+_SWITCH_INTERVAL_S = (
+    0.0005  # the follower and the audit thread yield to the request loop ten times sooner than Python's 5 ms
+)
+_STOP_POLL_S = 0.2
+_log = structlog.get_logger(__name__)
+
+
+def serve(
+    models: Annotated[Path, typer.Option(help="Folder of trained models, as `adgram train` writes it.")],
+    bootstrap: Annotated[str, typer.Option(help="Kafka as host:port; the configuration's if not given.")] = "",
+    milvus: Annotated[str, typer.Option(help="Milvus URI for a cold start; without it the log alone is read.")] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one and prints it.")] = 50061,
+    state: Annotated[Path, typer.Option(help="Folder of the ledger and the decision trail.")] = Path("runs/engine"),
+    config: Annotated[Path | None, typer.Option(help="TOML with the sections of docs/CONFIGURATION.md.")] = None,
+) -> None:
+    """Answer OpenRTB bid requests over gRPC until stopped (Ctrl-C or SIGTERM)."""
+    settings = load(config)
+    streaming = replace(settings.streaming, bootstrap=bootstrap or settings.streaming.bootstrap)
+    memory = replace(settings.memory, milvus_uri=milvus or settings.memory.milvus_uri)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    chosen = replace(settings, streaming=streaming, memory=memory)
+    with ExitStack() as stack:
+        uvloop.run(_serve(chosen, models, state, host, port, stack))
+
+
+async def _serve(settings: Settings, models: Path, state: Path, host: str, port: int, stack: ExitStack) -> None:
+    server = build(settings, models, state, host, port, stack)
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # What is loaded now lives as long as the process: left out of every later collection, it costs no pauses.
+    gc.collect()
+    gc.freeze()
+    print(f"adgram serves on {host}:{server.port}", flush=True)
+    await server.run(stopping)
+
+
+def build(settings: Settings, models: Path, state: Path, host: str, port: int, stack: ExitStack) -> Server:
+    """A server with everything behind it started; `stack` stops it all again, in order. Call it on the serving loop."""
+    from ..discriminative.verifier import load_verifier
+    from ..generative.proposer import load_proposer
+    from ..generative.tokenizer import load_encoder
+    from ..streaming.log import KafkaCommitFeed, KafkaCommitLog, KafkaPublisher, KafkaStopFeed
+    from ..streaming.topics import require_topics
+
+    engine, streaming, clock = settings.engine, settings.streaming, SystemClock()
+    proposer = load_proposer(models / "decoder", settings.generative)
+    verifier = load_verifier(models / "scorer", settings.verifier)
+    memory = replace(settings.memory, codes_per_level=load_encoder(models / "tokenizer").weights.codebooks.shape[1])
+    require_topics(streaming)
+    log, publisher = KafkaCommitLog(streaming), KafkaPublisher(streaming)
+    stack.callback(publisher.close)
+    stack.callback(log.close)
+
+    admissions, rulebooks, fallback = Admissions(), Rulebooks(), FallbackProposer()
+    follower = Follower(
+        streaming.shards,
+        log,
+        lambda version: KafkaCommitFeed(streaming, version),
+        _store(settings),
+        (admissions.warm, rulebooks.warm, fallback.warm, verifier.warm),
+        memory,
+    )
+    follower.start()
+    stack.callback(follower.stop)
+
+    def snapshot() -> Snapshot | None:
+        return follower.current() if follower.ready else None
+
+    board = StopBoard()
+    _start_stops(KafkaStopFeed(streaming), board, stack)
+    ledger = Ledger(state / "ledger.sqlite", engine.reservation_ttl_s, engine.charge_on)
+    stack.callback(ledger.close)
+    relay = OutboxRelay(state / "ledger.sqlite", publisher)
+    relay.start()
+    stack.callback(relay.stop)
+    trail = Trail(state / "trail", engine.trail_segment_bytes, engine.trail_segments)
+    stack.callback(trail.close)
+    audit = AuditWriter(trail, publisher, engine.record_queue)
+    audit.start()
+    stack.callback(audit.stop)
+
+    learned, market = GuardedProposer(proposer, clock), MarketModel()
+    stack.callback(learned.close)
+    parts = Parts(
+        snapshot=snapshot,
+        stops=board,
+        admissions=admissions,
+        learned=learned,
+        fallback=fallback,
+        verifier=verifier,
+        rulebooks=rulebooks,
+        pricer=Pricer(market),
+        pacer=Pacer(),
+        ledger=ledger,
+        clock=clock,
+        new_id=lambda: uuid.uuid4().hex,
+    )
+    pipeline = Pipeline(parts, engine)
+    statistics = Statistics(snapshot, lambda: {"proposer": learned.model, **verifier.models}, learned.lateness)
+    endpoint = Endpoint(
+        pipeline,
+        NoticeDesk(ledger, market),
+        audit,
+        trail,
+        statistics,
+        Pseudonymiser(settings.secret),
+        engine,
+        clock,
+    )
+    return Server(endpoint, host, port, lambda: follower.ready)
+
+
+def _store(settings: Settings) -> CommitStore | None:
+    if not settings.memory.milvus_uri:
+        return None
+    from ..memory.store import MilvusStore
+
+    return MilvusStore(settings.memory)
+
+
+def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> None:
+    stopping = threading.Event()
+
+    def follow() -> None:
+        while not stopping.is_set():
+            try:
+                board.apply(feed.poll(_STOP_POLL_S))
+            except Unavailable as error:
+                _log.warning("stops cannot be read; those in force stay in force", reason=str(error))
+                stopping.wait(_STOP_POLL_S)
+
+    thread = threading.Thread(target=follow, name="stops", daemon=True)
+    thread.start()
+    stack.callback(feed.close)
+    stack.callback(thread.join, 2.0)
+    stack.callback(stopping.set)
