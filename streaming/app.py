@@ -7,7 +7,7 @@ the shards' own. faust takes 1,000 to 2,000 events a second and worker; `streami
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import faust
 import structlog
@@ -36,12 +36,12 @@ class Worker:
         for topic in config.sources.values():
             self._add_agent(topic)
         self.app.timer(interval=config.commit_interval_ms / 1000)(self._commit)
-        self.app.on_partitions_assigned.connect(self._assigned, weak=False)
+        self.app.on_partitions_assigned.connect(cast(Any, self._assigned), weak=False)
         self.app.on_partitions_revoked.connect(self._revoked, weak=False)
         self.app.on_before_shutdown.connect(self._shutdown, weak=False)
 
     def run(self) -> None:
-        """Returns after SIGTERM or SIGINT with all that was folded committed; otherwise `failure` says why it stopped."""
+        """Returns after SIGTERM or SIGINT with all that was folded committed, else `failure` says why it stopped."""
         worker = faust.Worker(self.app, loglevel=logging.ERROR, redirect_stdouts=False, quiet=True)
         try:
             worker.execute_from_commandline()

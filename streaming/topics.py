@@ -78,7 +78,7 @@ def _described(admin: KafkaAdminClient, config: StreamingConfig) -> dict[str, in
         described = admin.describe_topics([name for name in names if name in known])
     except KafkaError as error:
         raise Unavailable(f"cannot read the topics of {config.bootstrap}: {error}") from error
-    return {entry["topic"]: len(entry["partitions"]) for entry in described}
+    return {entry["name"]: len(entry["partitions"]) for entry in described}
 
 
 @contextmanager
