@@ -23,7 +23,9 @@ class Child:
         self.name, self.process, self.log = name, process, log
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Afterwards `ready()` was true; Unavailable if the child ended or the time passed first, with its last words."""
+        """Afterwards `ready()` was true; Unavailable if the child ended or the time passed first, with its last
+        words.
+        """
         until = time.monotonic() + timeout_s
         while not ready():
             if self.process.poll() is not None:
@@ -67,7 +69,9 @@ class Children:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,  # a Ctrl-C reaches the parent alone, which then stops them in order
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_die_with_parent  # noqa: PLW1509 - only a system call, and no thread runs here yet
+                if sys.platform == "linux"
+                else None,
             )
         child = Child(name, process, log)
         self._children.append(child)

@@ -1,10 +1,11 @@
 """`adgram explain` and `adgram stats`: what an engine decided and why, for people."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import grpc
 import typer
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
@@ -26,19 +27,13 @@ def explain(
     everything: Annotated[bool, typer.Option("--all", help="Show every candidate and ad, not only the first.")] = False,
 ) -> None:
     """Say why a request was answered the way it was: version, models, candidates, verdicts, rules, price steps."""
-    with grpc.insecure_channel(address) as channel:
-        stub = bidding_pb2_grpc.BiddingServiceStub(channel)
-        record = _called(
-            address, lambda: stub.Explain(wire.ExplainRequest(decision_id=decision_id), timeout=_TIMEOUT_S)
-        )
+    record: wire.DecisionRecord = _called(address, "Explain", wire.ExplainRequest(decision_id=decision_id))
     Console().print(tree_of(record, None if everything else _SHOWN), highlight=False)
 
 
 def stats(address: AddressOption = "127.0.0.1:50061") -> None:
     """Show what an engine has decided since it started."""
-    with grpc.insecure_channel(address) as channel:
-        stub = bidding_pb2_grpc.BiddingServiceStub(channel)
-        counts = _called(address, lambda: stub.Stats(wire.StatsRequest(), timeout=_TIMEOUT_S))
+    counts: wire.EngineStats = _called(address, "Stats", wire.StatsRequest())
     table = Table("what", "count", title=f"engine at {address}", title_justify="left")
     for name in ("requests", "bids", "items"):
         table.add_row(name, f"{getattr(counts, name):,}")
@@ -49,15 +44,16 @@ def stats(address: AddressOption = "127.0.0.1:50061") -> None:
     Console().print(table)
 
 
-def _called(address: str, call):  # type: ignore[no-untyped-def]
-    try:
-        return call()
-    except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.NOT_FOUND:
-            raise NotFound(error.details()) from error
-        raise Unavailable(
-            f"no engine answers at {address} ({error.code().name}); start one with `adgram serve`"
-        ) from error
+def _called(address: str, method: str, request: Message) -> Any:
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = bidding_pb2_grpc.BiddingServiceStub(channel)
+        try:
+            return getattr(stub, method)(request, timeout=_TIMEOUT_S)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise NotFound(error.details()) from error
+            found = error.code().name
+            raise Unavailable(f"no engine answers at {address} ({found}); start one with `adgram serve`") from error
 
 
 def tree_of(record: wire.DecisionRecord, shown: int | None) -> Tree:
