@@ -23,8 +23,11 @@ class GenerativeConfig:
             raise ConfigError(
                 "generative: beam_width, neighbours and threads must be at least 1, history_length at least 0"
             )
-        if not 0.0 <= self.generative_weight <= 1.0:
-            raise ConfigError(f"generative: generative_weight must lie in [0, 1], not {self.generative_weight}")
+        if not 0.0 < self.generative_weight < 1.0:
+            raise ConfigError(
+                f"generative: generative_weight must lie between 0 and 1, not {self.generative_weight}; "
+                "to have one side alone, switch the other off (decoder, memory)"
+            )
         if not (self.decoder or self.memory):
             raise ConfigError(
                 "generative: decoder and memory are both off, so nothing could be proposed; switch one on"

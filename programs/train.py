@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,7 +183,7 @@ def _train_proposer(
 
         def told(stage: str, done: float, words: str) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0)
+                tasks[stage] = progress.add_task(stage, total=1.0, words=words)
             progress.update(tasks[stage], completed=min(done, 1.0), words=words)
 
         options = TrainingOptions(**notes["options"])
@@ -198,12 +198,13 @@ def _train_scorer(
         return [("scorer", "not trained", "this marketplace keeps no impressions log")]
     from ..discriminative.training import fit
 
+    seed, threads = notes["options"]["seed"], notes["options"]["threads"]
     folder, stamp_path = models / "scorer", models / _STAMP
-    stamp = msgspec.json.encode({"marketplace": notes["marketplace"], "seed": notes["options"]["seed"]})
+    stamp = msgspec.json.encode({"marketplace": notes["marketplace"], "seed": seed})
     if not force and (folder / "manifest.json").is_file() and stamp_path.is_file() and stamp_path.read_bytes() == stamp:
         return [("scorer", "up to date", "")]
     with console.status("scorer") as status:
-        report = fit(marketplace, folder, notes["options"]["seed"], lambda words: status.update(f"scorer: {words}"))
+        report = fit(marketplace, folder, seed, lambda words: status.update(f"scorer: {words}"), threads)
     stamp_path.write_bytes(stamp)
     return [("scorer", name, value) for name, value in _figures(report)]
 
@@ -216,10 +217,18 @@ def _is_current(folder: Path, kind: str, notes: dict[str, Any]) -> bool:
         return False
 
 
-def _figures(report: Any) -> list[tuple[str, str]]:
-    """A report's fields in words."""
-    values = [(field.name.replace("_", " "), getattr(report, field.name)) for field in fields(report)]
-    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in values]
+def _figures(report: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A report's fields in words; parts of it line by line, tuples by their length."""
+    lines: list[tuple[str, str]] = []
+    for field in fields(report):
+        name, value = f"{prefix}{field.name.replace('_', ' ')}", getattr(report, field.name)
+        if is_dataclass(value):
+            lines += _figures(value, f"{name}: ")
+        elif isinstance(value, tuple):
+            lines.append((name, str(len(value))))
+        else:
+            lines.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return lines
 
 
 def _rankers(marketplace: Marketplace, models: Path, seed: int) -> dict[str, Callable[[UserSequence], list[str]]]:

@@ -1,0 +1,189 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from adgram.core import rows
+from adgram.core.artifact import seal, verified
+from adgram.core.catalogue import EncodedItem, Item
+from adgram.core.clock import Deadline, ManualClock, SystemClock
+from adgram.core.commit import Commit, Table
+from adgram.core.decision import CandidateSource
+from adgram.core.errors import ArtifactError, ConfigError
+from adgram.core.feedback import FeedbackKind, Interaction
+from adgram.core.marketplace import Marketplace
+from adgram.core.ports import ProposalContext
+from adgram.generative.config import GenerativeConfig
+from adgram.generative.decoder import DecoderShape, SemanticDecoder
+from adgram.generative.proposer import GenerativeProposer, load_proposer
+from adgram.generative.tokenizer import load_encoder
+from adgram.memory.snapshot import MemorySnapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
+
+
+class LateClock(ManualClock):
+    """A clock on which every look at the time costs a second."""
+
+    def monotonic_ns(self) -> int:
+        self.advance(1_000_000_000)
+        return super().monotonic_ns()
+
+
+def random_proposer(seed: int, **settings: object) -> GenerativeProposer:
+    torch.manual_seed(seed)
+    decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    return GenerativeProposer(decoder, "random", GenerativeConfig(**settings))  # type: ignore[arg-type]
+
+
+def random_items(seed: int, count: int) -> list[EncodedItem]:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((count, SHAPE.vector_width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    sids = rng.integers(0, SHAPE.codes, (count, SHAPE.levels)).tolist()
+    return [
+        EncodedItem(Item(f"i{row}", ""), tuple(sids[row]), vectors[row].tobytes(), "random") for row in range(count)
+    ]
+
+
+def snapshot_of(items: list[EncodedItem]) -> MemorySnapshot:
+    entries = tuple(rows.row(Table.ITEM, entry.item.item_id, entry) for entry in items)
+    return MemorySnapshot.empty(1).fold(Commit(0, 1, 1, 0, 0, {}, entries))
+
+
+def context_of(
+    snapshot: MemorySnapshot, history: tuple[str, ...] = (), admitted: set[str] | None = None, limit: int = 20
+) -> ProposalContext:
+    ids = snapshot.items.item_ids
+    mask = np.array([admitted is None or item_id in admitted for item_id in ids], dtype=bool)
+    events = tuple(Interaction(item_id, FeedbackKind.CLICK, place) for place, item_id in enumerate(history))
+    return ProposalContext(snapshot, mask, events, limit, Deadline.after_ms(60_000, SystemClock()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 80), st.integers(0, 20), st.booleans())
+def test_twenty_of_twenty_admitted_items_are_generated_whatever_the_weights(seed, count, wanted, memory):
+    """When admission leaves at most W items, exactly these come out, GENERATIVE, with finite log-probabilities."""
+    rng, items = np.random.default_rng(seed), random_items(seed, count)
+    admitted = {items[row].item.item_id for row in rng.choice(count, size=min(wanted, count), replace=False).tolist()}
+    proposal = random_proposer(seed, memory=memory).propose(context_of(snapshot_of(items), ("i0", "i1"), admitted))
+    assert {candidate.item_id for candidate in proposal.candidates} == admitted
+    assert len(proposal.candidates) == len(admitted)
+    assert all(candidate.source is CandidateSource.GENERATIVE for candidate in proposal.candidates)
+    total = sum(np.exp([candidate.log_prob for candidate in proposal.candidates]))
+    assert total == pytest.approx(1 if admitted else 0, abs=1e-4)
+    assert (proposal.reason == "") == bool(admitted)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 120), st.integers(1, 30), st.floats(0, 1))
+def test_candidates_are_admitted_distinct_ordered_and_within_the_limit(seed, count, limit, share):
+    """The Proposer's contract holds for random weights, catalogues, admissions and limits."""
+    rng, items = np.random.default_rng(seed), random_items(seed, count)
+    admitted = {entry.item.item_id for entry in items if rng.random() < share}
+    proposer = random_proposer(seed, beam_width=int(rng.integers(1, 9)), neighbours=int(rng.integers(1, 9)))
+    proposal = proposer.propose(context_of(snapshot_of(items), ("i0", "gone"), admitted, limit))
+    ids = [candidate.item_id for candidate in proposal.candidates]
+    assert len(set(ids)) == len(ids) <= limit
+    assert set(ids) <= admitted
+    scores = [candidate.score for candidate in proposal.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert np.isfinite(scores).all()
+    assert bool(ids) == bool(admitted)
+    by_id = {entry.item.item_id: entry for entry in items}
+    for candidate in proposal.candidates:
+        assert candidate.semantic_id == by_id[candidate.item_id].semantic_id
+        assert (candidate.log_prob is None) == (candidate.source is CandidateSource.MEMORY)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 100))
+def test_the_answer_does_not_depend_on_where_items_lie_in_memory(seed, count):
+    """Folding the same items in another order gives the same proposal, to the last place that counts."""
+    items, proposer = random_items(seed, count), random_proposer(seed)
+    shuffled = [items[row] for row in np.random.default_rng(seed + 1).permutation(count).tolist()]
+    history = ("i1", "i0")
+    one = proposer.propose(context_of(snapshot_of(items), history)).candidates
+    other = proposer.propose(context_of(snapshot_of(shuffled), history)).candidates
+    assert [candidate.item_id for candidate in one] == [candidate.item_id for candidate in other]
+    assert [candidate.score for candidate in one] == pytest.approx([candidate.score for candidate in other], abs=1e-6)
+
+
+def test_equal_items_are_ordered_by_their_ids_and_not_by_their_place():
+    """Two items alike in everything but the id keep one order, whichever came first."""
+    one = random_items(1, 1)[0]
+    twins = [EncodedItem(Item(name, ""), one.semantic_id, one.vector, "random") for name in ("a", "b", "c", "d", "e")]
+    orders = [
+        [candidate.item_id for candidate in random_proposer(2).propose(context_of(snapshot_of(order))).candidates]
+        for order in (twins, twins[::-1])
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_a_new_item_can_be_generated_on_the_next_request(models: Path, marketplace: Marketplace):
+    """Encoded by frozen codebooks and folded, an unseen item is generated when only it is admitted."""
+    encoder = load_encoder(models / "tokenizer")
+    snapshot = snapshot_of(list(encoder.encode(marketplace.items())))
+    new = encoder.encode([Item("new", "brand new hammock", ("garden",))])[0]
+    later = snapshot.fold(Commit(0, 2, 1, 0, 0, {}, (rows.row(Table.ITEM, "new", new),)))
+    proposer = load_proposer(models / "decoder", GenerativeConfig(memory=False))
+    (candidate,) = proposer.propose(context_of(later, ("rake0",), {"new"})).candidates
+    assert (candidate.item_id, candidate.source) == ("new", CandidateSource.GENERATIVE)
+    assert candidate.log_prob == pytest.approx(0, abs=1e-5)
+
+
+def test_taste_is_learned_from_behaviour(models: Path, marketplace: Marketplace):
+    """Gardeners are offered the garden and cooks the kitchen, by the decoder alone, by memory alone and by both."""
+    items = marketplace.items()
+    snapshot = snapshot_of(list(load_encoder(models / "tokenizer").encode(items)))
+    kind = {item.item_id: item.category[0] for item in items}
+    for settings_ in ({"memory": False}, {"decoder": False}, {}):
+        proposer = load_proposer(models / "decoder", GenerativeConfig(**settings_))
+        for history, wanted in ((("rake0", "hose1", "fern2"), "garden"), (("wok0", "pan1", "oven2"), "厨房")):
+            found = proposer.propose(context_of(snapshot, history, limit=10)).candidates
+            assert sum(kind[candidate.item_id] == wanted for candidate in found) >= 8
+
+
+def test_nothing_to_go_by_is_an_answer_and_never_an_error():
+    """Empty catalogue, empty admission, foreign vectors: an empty proposal that says why; an empty history proposes."""
+    proposer = random_proposer(1)
+    assert proposer.propose(context_of(MemorySnapshot.empty(1))).reason == "empty catalogue"
+    snapshot = snapshot_of(random_items(1, 5))
+    assert proposer.propose(context_of(snapshot, admitted=set())).reason == "nothing admitted"
+    foreign = EncodedItem(Item("x", ""), (1, 2), np.ones(4, np.float32).tobytes(), "other")
+    assert proposer.propose(context_of(snapshot_of([foreign]))).reason == "items encoded by another tokenizer"
+    assert len(proposer.propose(context_of(snapshot)).candidates) == 5
+    assert len(proposer.propose(context_of(snapshot, ("unknown",))).candidates) == 5
+
+
+def test_a_late_proposer_says_so():
+    """Once the deadline has passed nothing is proposed, with the reason."""
+    context = context_of(snapshot_of(random_items(1, 50)))
+    late = ProposalContext(context.snapshot, context.admitted, (), 20, Deadline.after_ms(2_500, LateClock()))
+    proposal = random_proposer(1).propose(late)
+    assert proposal.candidates == ()
+    assert proposal.reason == "deadline"
+
+
+def test_a_decoder_of_another_tokenizer_is_refused(models: Path, tmp_path: Path):
+    """Codes of one tokenizer mean nothing to a decoder trained with another."""
+    shutil.copytree(models, tmp_path / "models")
+    folder = tmp_path / "models" / "decoder"
+    notes = verified(folder, "decoder", 1).notes
+    (folder / "manifest.json").unlink()
+    seal(folder, "decoder", 1, {**notes, "tokenizer": "another"})
+    with pytest.raises(ArtifactError, match=r"trained with tokenizer another"):
+        load_proposer(folder, GenerativeConfig())
+
+
+def test_impossible_settings_are_refused():
+    """A configuration that could propose nothing, or no weight, is an error when it is made."""
+    with pytest.raises(ConfigError, match="both off"):
+        GenerativeConfig(decoder=False, memory=False)
+    with pytest.raises(ConfigError, match="generative_weight"):
+        GenerativeConfig(generative_weight=1.0)
+    with pytest.raises(ConfigError, match="beam_width"):
+        GenerativeConfig(beam_width=0)

@@ -1,0 +1,237 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from adgram.core.artifact import verified
+from adgram.core.clock import SystemClock
+from adgram.core.errors import MarketplaceError
+from adgram.core.marketplace import Marketplace, write_entities, write_log, write_manifest
+from adgram.generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
+from adgram.generative.training.codebook import codes_for, fit_codebooks, quantise
+from adgram.generative.training.codes import LiveCodes
+from adgram.generative.training.content import cooccurrence
+from adgram.generative.training.evaluation import chosen_users, ranking_score
+from adgram.generative.training.fit import TrainingOptions, fit
+from adgram.generative.training.schedule import padded, shuffled_batches
+from adgram.generative.training.sequences import UserSequence, user_sequences, windows
+
+SHORT = TrainingOptions(
+    minutes=1, seed=3, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
+)
+
+
+class Interrupted(Exception):
+    """A person pressed Ctrl-C."""
+
+
+def silent(stage: str, done: float, words: str) -> None:
+    """Reports to nobody."""
+
+
+def interrupting(at_stage: str, at_report: int) -> Callable[[str, float, str], None]:
+    seen = []
+
+    def report(stage: str, done: float, words: str) -> None:
+        seen.append(stage)
+        if seen.count(at_stage) == at_report:
+            raise Interrupted
+
+    return report
+
+
+def test_a_stopped_training_resumes_to_the_same_models(marketplace: Marketplace, tmp_path: Path):
+    """Stopped in either stage and started again, training gives the weights of an undisturbed run."""
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    fit(marketplace, whole, SHORT, {"run": 1}, SystemClock(), silent)
+    for stage, report in (("interest", 2), ("codes", 3)):
+        with pytest.raises(Interrupted):
+            fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), interrupting(stage, report))
+    fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), silent)
+    for part in ("tokenizer", "decoder"):
+        assert verified(whole / part, part, 1).checksum == verified(resumed / part, part, 1).checksum
+    assert not (resumed / ".checkpoints").exists()
+
+
+def test_checkpoints_of_other_options_are_not_resumed(marketplace: Marketplace, tmp_path: Path):
+    """A changed option starts afresh instead of going on with the wrong weights."""
+    with pytest.raises(Interrupted):
+        fit(marketplace, tmp_path / "a", SHORT, {"run": 1}, SystemClock(), interrupting("interest", 3))
+    other = replace(SHORT, seed=4)
+    fit(marketplace, tmp_path / "a", other, {"run": 2}, SystemClock(), silent)
+    fit(marketplace, tmp_path / "b", other, {"run": 2}, SystemClock(), silent)
+    assert (
+        verified(tmp_path / "a/decoder", "decoder", 1).checksum
+        == verified(tmp_path / "b/decoder", "decoder", 1).checksum
+    )
+
+
+def test_the_last_two_events_are_not_learned_from(marketplace: Marketplace, tmp_path: Path):
+    """Whatever the held-out events are, the models come out the same; with all events they do not."""
+    changed = tmp_path / "changed"
+    shutil.copytree(marketplace.folder, changed)
+    columns = marketplace.log("interactions").to_pydict()
+    others = {"u0": ("pan0", "wok0"), "u1": ("rake0", "hose0")}
+    for row, (time, user_id) in enumerate(zip(columns["event_time"], columns["user_id"], strict=True)):
+        if time >= 6 and user_id in others:
+            columns["item_id"][row] = others[user_id][time - 6]
+    write_log(changed, "interactions", columns)
+    # Validation chooses among epochs, so one epoch leaves it nothing to choose.
+    once = replace(SHORT, interest_epochs=1, code_epochs=1)
+    checksums = {}
+    for name, options in (("held", once), ("all", replace(once, all_events=True))):
+        for folder in (marketplace.folder, changed):
+            models = tmp_path / name / folder.name
+            fit(Marketplace(folder), models, options, {}, SystemClock(), silent)
+            checksums[name, folder.name] = verified(models / "tokenizer", "tokenizer", 1).checksum
+    assert checksums["held", marketplace.folder.name] == checksums["held", "changed"]
+    assert checksums["all", marketplace.folder.name] != checksums["all", "changed"]
+
+
+def test_too_few_interactions_are_refused_in_words(marketplace: Marketplace, tmp_path: Path):
+    """A marketplace with nothing to learn from is an error that says how much is needed."""
+    write_entities(tmp_path, "items", marketplace.items())
+    write_log(tmp_path, "interactions", {"event_time": [1], "user_id": ["u"], "item_id": ["pan0"], "kind": ["click"]})
+    write_manifest(tmp_path, marketplace.manifest)
+    with pytest.raises(MarketplaceError, match="at least 100"):
+        fit(Marketplace(tmp_path), tmp_path / "models", SHORT, {}, SystemClock(), silent)
+
+
+def test_sequences_keep_what_users_chose_in_order(marketplace: Marketplace, tmp_path: Path):
+    """By time, ties as stored; impressions and unknown items are out; a click and its conversion are one choice."""
+    write_entities(tmp_path, "items", marketplace.items())
+    events = [
+        (2, "b", "pan0", "click"),
+        (1, "a", "pot0", "click"),
+        (1, "a", "hose0", "visit"),
+        (3, "a", "rake0", "impression"),
+        (4, "a", "gone", "click"),
+        (5, "a", "seed0", "click"),
+        (5, "a", "seed0", "conversion"),
+        (6, "a", "pot0", "click"),
+    ]
+    names = ("event_time", "user_id", "item_id", "kind")
+    write_log(tmp_path, "interactions", {name: [event[row] for event in events] for row, name in enumerate(names)})
+    write_manifest(tmp_path, marketplace.manifest)
+    assert user_sequences(Marketplace(tmp_path)) == [
+        UserSequence("a", ("pot0", "hose0", "seed0", "pot0")),
+        UserSequence("b", ("pan0",)),
+    ]
+
+
+def test_users_whose_target_is_masked_or_too_short_are_not_asked():
+    """A test item in the history can never be ranked, and two events leave nothing to learn."""
+    again, short, good = (
+        UserSequence("a", ("x", "y", "x")),
+        UserSequence("b", ("x", "y")),
+        UserSequence("c", ("x", "y", "z")),
+    )
+    assert chosen_users([again, short, good], None, 0) == [good]
+    assert good.history == ("x", "y")
+    assert good.training == ("x",)
+
+
+def test_chosen_users_are_the_same_for_the_same_seed():
+    """Two programs that ask for the same number get the same users, in the same order."""
+    sequences = [UserSequence(f"u{number}", ("x", "y", f"z{number}")) for number in range(50)]
+    assert chosen_users(sequences, 9, 5) == chosen_users(sequences, 9, 5)
+    assert chosen_users(sequences, 9, 5) != chosen_users(sequences, 9, 6)
+    assert len(chosen_users(sequences, 9, 5)) == 9
+
+
+def test_windows_lose_no_event():
+    """Cutting a long sequence keeps every event once, in order."""
+    sequence = np.arange(47)
+    assert np.array_equal(np.concatenate(windows([sequence], 21)), sequence)
+
+
+def test_batches_hold_every_sequence_once():
+    """Without augmentation an epoch is a permutation of the data."""
+    sequences = [np.full(length, length) for length in range(1, 40)]
+    seen = []
+    for batch in shuffled_batches(sequences, 8, False, np.random.default_rng(0)):
+        assert torch.equal(batch.real.sum(dim=1), batch.rows[:, 0])
+        seen += batch.rows[:, 0].tolist()
+    assert sorted(seen) == list(range(1, 40))
+
+
+def test_padding_lies_at_the_right():
+    """Real events come first, so that causal attention never sees padding."""
+    batch = padded([np.array([4, 5, 6]), np.array([7])])
+    assert batch.rows.tolist() == [[4, 5, 6], [7, 0, 0]]
+    assert batch.real.tolist() == [[True, True, True], [True, False, False]]
+
+
+def test_codebooks_tell_items_apart():
+    """Three levels bring distinct vectors close to their reconstruction, and most get an ID of their own."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 8)).astype(np.float32)
+    books = fit_codebooks(vectors, 3, 32, rng)
+    sids = quantise(vectors, books)
+    rebuilt = sum(books[level][sids[:, level]] for level in range(3))
+    assert np.square(vectors - rebuilt).sum() < 0.15 * np.square(vectors).sum()
+    assert len(np.unique(sids, axis=0)) > 290
+
+
+def test_codebooks_are_fitted_even_to_fewer_items_than_codes():
+    """A catalogue smaller than its codebook is quantised without loss and without error."""
+    vectors = np.eye(3, dtype=np.float32)
+    books = fit_codebooks(vectors, 3, 8, np.random.default_rng(0))
+    assert len(np.unique(quantise(vectors, books), axis=0)) == 3
+
+
+@pytest.mark.parametrize(("items", "codes"), [(1, 4), (100, 32), (2000, 128), (12_101, 256), (10**6, 256)])
+def test_the_number_of_codes_grows_with_the_catalogue(items, codes):
+    """Small catalogues get small codebooks."""
+    assert codes_for(items) == codes
+
+
+def test_live_codes_are_those_of_the_catalogue():
+    """Along a true path, exactly the codes that continue to some item live."""
+    sids = np.array([[0, 1], [0, 2], [3, 1]], dtype=np.int32)
+    masks = LiveCodes.of(sids, 4).masks(torch.tensor([[0, 2], [3, 1]]))
+    assert masks.int().tolist() == [[[1, 0, 0, 1], [0, 1, 1, 0]], [[1, 0, 0, 1], [0, 1, 0, 0]]]
+
+
+def test_cooccurrence_counts_neighbours_by_distance():
+    """Neighbours at distance d count 1/d^gamma forwards, times `backward` the other way."""
+    counts = cooccurrence([np.array([0, 1, 2])], 3, window=2, gamma=1.0, backward=0.2).toarray()
+    assert counts == pytest.approx(np.array([[0, 1, 0.5], [0.2, 0, 1], [0.1, 0.2, 0]]))
+
+
+def test_baselines_rank_by_what_they_count():
+    """Popularity counts events; item-kNN prefers what was chosen beside the history's items."""
+    training = [np.array([0, 1]), np.array([0, 1]), np.array([2, 3]), np.array([3, 4]), np.array([3, 4, 5])]
+    rng = np.random.default_rng(0)
+    assert best(Popularity(training, 6).scores(np.array([0])), np.array([0]), 1, rng).tolist() == [3]
+    for settings in (PLAIN_KNN, TUNED_KNN):
+        assert best(ItemKnn(training, 6, settings).scores(np.array([0])), np.array([0]), 1, rng).tolist() == [1]
+
+
+def test_the_plain_knn_is_the_cosine_of_the_items_users():
+    """Against the textbook: users in common over the root of the product of both items' users."""
+    training = [np.array([0, 1, 2]), np.array([2, 0]), np.array([1, 2])]
+    users = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1]], dtype=float)
+    norms = np.sqrt(users.sum(axis=0))
+    cosine = (users.T @ users) / np.outer(norms, norms)
+    assert ItemKnn(training, 3, PLAIN_KNN).scores(np.array([0]))[1:] == pytest.approx(cosine[0, 1:])
+
+
+def test_masked_items_are_never_ranked_and_ties_are_random():
+    """Equal scores come in random order, masked rows not at all."""
+    firsts = {int(best(np.zeros(5), np.array([0]), 2, np.random.default_rng(seed))[0]) for seed in range(40)}
+    assert firsts == {1, 2, 3, 4}
+
+
+def test_ranking_scores_are_those_of_the_definition():
+    """One hit at rank 1, one at 7, one missed."""
+    ids = [str(number) for number in range(12)]
+    score = ranking_score([ids, ids, ids], ["0", "6", "11"])
+    assert score.recall_at_5 == pytest.approx(1 / 3)
+    assert score.recall_at_10 == pytest.approx(2 / 3)
+    assert score.ndcg_at_5 == pytest.approx(1 / 3)
+    assert score.ndcg_at_10 == pytest.approx((1 + 1 / 3) / 3)
+    assert score.users == 3
