@@ -3,10 +3,21 @@
 from collections.abc import Iterator
 
 from ..core.commit import Commit
-from ..core.errors import Unavailable
+from ..core.errors import ConfigError, Unavailable
 from ..core.ports import CommitLog, CommitStore
 from .mvcc import CommitGap
 from .snapshot import MemorySnapshot
+
+
+def require_same_log(shard: int, head: int, log: CommitLog) -> None:
+    """Returns when a store with this head can have been written from this log; ConfigError otherwise."""
+    last = log.last(shard)
+    number = 0 if last is None else last.number
+    if head > number:
+        raise ConfigError(
+            f"shard {shard}: the store is at commit {head}, the log only at {number}; it was written from another log, "
+            f"so name another collection or an empty Milvus"
+        )
 
 
 def stored(shard: int, store: CommitStore | None) -> Iterator[Commit]:
@@ -32,6 +43,8 @@ def recovered(empty: MemorySnapshot, log: CommitLog, store: CommitStore | None) 
     """Growing versions of memory; the last one holds all that store and log held when it was asked for."""
     snapshot = empty
     for shard in range(len(empty.version.numbers)):
+        if store is not None:
+            require_same_log(shard, store.head(shard), log)
         for commit in stored(shard, store):
             snapshot = snapshot.leap(commit)
             yield snapshot
