@@ -136,4 +136,5 @@ def _times(
     back = np.cumsum(gaps[::-1])[::-1]  # days from here to the end of all users
     after = np.concatenate([back[last[:-1] + 1], [0]])  # of which so many belong to later users
     days = back - after[user]
-    return LAST_DAY_NS - days * DAY_NS + rng.integers(0, DAY_NS, user.size)
+    times: npt.NDArray[np.int64] = LAST_DAY_NS - days * DAY_NS + rng.integers(0, DAY_NS, user.size)
+    return times

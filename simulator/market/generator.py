@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -140,7 +141,7 @@ def _write_truth(folder: Path, truth: Truth, catalogue: Catalogue, user_ids: lis
     (folder / TRUTH / "index.json").write_bytes(msgspec.json.encode(index))
 
 
-def _readings(climate: Climate, hours: int) -> dict[str, npt.NDArray[np.generic]]:
+def _readings(climate: Climate, hours: int) -> dict[str, Any]:
     """The columns of the log `environment`: one reading an hour and place, up to the hour the traffic begins."""
     places = len(climate.place_ids)
     names = np.array([str(weather) for weather in WEATHERS])

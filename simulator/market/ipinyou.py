@@ -14,6 +14,7 @@
 
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ CATALOGUE = ("advertisers", "campaigns", "items", "offers", "creatives")
 
 def import_ipinyou(path: Path, out: Path, seed: int) -> Manifest:
     """Afterwards `out` is a marketplace that holds traffic only; nothing in it is made up."""
-    columns: dict[str, list[object]] = {}
+    columns: dict[str, Any] = {}
     places: dict[str, Place] = {}
     users: dict[str, User] = {}
     below_floor = 0

@@ -69,7 +69,7 @@ def _times(
     flat = (cumulative + np.arange(len(cumulative))[:, None]).ravel()
     spots = np.searchsorted(flat, places + rng.random(owner.size), side="right")
     hours = np.minimum(spots - places * cumulative.shape[1], days * 24 - 1)
-    times = truth.climate.start + hours * NS_PER_HOUR + rng.integers(0, NS_PER_HOUR, owner.size)
+    times: npt.NDArray[np.int64] = truth.climate.start + hours * NS_PER_HOUR + rng.integers(0, NS_PER_HOUR, owner.size)
     return times[np.lexsort((times, owner))]
 
 
@@ -104,7 +104,7 @@ class _Chooser:
         day = np.minimum(hours // 24, truth.user_vectors.shape[1] - 1)
         liking = np.einsum("ad,apd->ap", truth.user_vectors[users, day], truth.item_vectors[pool])
         noise = rng.gumbel(0.0, 1.0, pool.shape)
-        choice = pool[np.arange(users.size), np.argmax(liking + noise, axis=1)]
+        choice: npt.NDArray[np.int64] = pool[np.arange(users.size), np.argmax(liking + noise, axis=1)]
         if before is None:
             return choice
         neighbour = truth.item_next[before, rng.integers(0, truth.item_next.shape[1], users.size)]

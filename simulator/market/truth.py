@@ -7,6 +7,7 @@ people do. `World` in the simulator and the maker of the logs share this one mod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,7 +115,8 @@ class Truth:
     def _affinity(self, shown: Showing) -> Floats:
         day = np.minimum(shown.hour // 24, self.user_vectors.shape[1] - 1)
         users = self.user_vectors[shown.user, day]
-        return np.einsum("bd,bd->b", users, self.item_vectors[shown.item]).astype(np.float64)
+        affinity: Floats = np.einsum("bd,bd->b", users, self.item_vectors[shown.item]).astype(np.float64)
+        return affinity
 
     def _theme_factor(self, shown: Showing) -> Floats:
         now = self._surroundings(shown.place, shown.hour)
@@ -142,7 +144,7 @@ class Truth:
         """The truth saved in `folder`; MarketplaceError where there is none."""
         try:
             with np.load(folder / "truth.npz") as stored:
-                values = {name: stored[name] for name in stored.files}
+                values: dict[str, Any] = {name: stored[name] for name in stored.files}
         except OSError as error:
             problem = f"no truth in {folder}; only marketplaces of `adgram world` have one"
             raise MarketplaceError(problem) from error
@@ -153,8 +155,8 @@ class Truth:
             temperature_c=values.pop("climate_temperature_c"),
             crowd=values.pop("climate_crowd"),
         )
-        scalars = {name: float(values.pop(name)) for name in ("click_intercept", "convert_intercept")}
-        return cls(climate=climate, **scalars, **values)
+        click, convert = float(values.pop("click_intercept")), float(values.pop("convert_intercept"))
+        return cls(climate=climate, click_intercept=click, convert_intercept=convert, **values)
 
 
 def warmth(temperature_c: Floats) -> Floats:
