@@ -1,0 +1,94 @@
+"""A whole deployment on one machine: broker, Milvus, topics, worker, engine, as children of one program."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import msgspec
+
+from ..core.errors import Unavailable
+from ..core.marketplace import Marketplace
+from ..proto import bidding_pb2 as wire
+from ..proto import bidding_pb2_grpc
+from ..streaming.local_broker import free_port, start_broker, start_milvus
+from .children import Child, Children, adgram
+
+_ENGINE_S = 120.0  # it is ready in seconds on an idle machine; torch alone takes one to load
+_PUBLISHED = "published.json"
+
+
+class Deployment:
+    """Everything a demo, a test or a benchmark runs against; whatever it started ends with `stack`."""
+
+    def __init__(self, folder: Path, models: Path, stack: ExitStack, config: Path | None = None) -> None:
+        self.folder, self.models, self.config = folder, models, config
+        self._stack = stack
+        self._children = stack.enter_context(Children(folder / "logs"))
+        self._own_broker = True
+        self.bootstrap = self.milvus = self.address = ""
+        self.worker: Child | None = None
+        self.engine: Child | None = None
+
+    def start_broker(self, bootstrap: str = "") -> None:
+        """Afterwards there is a broker with all topics: the named one, or a local one of our own."""
+        self.bootstrap = bootstrap or self._stack.enter_context(start_broker(self.folder / "broker")).address
+        self._own_broker = not bootstrap
+        self.run("topics", "--bootstrap", self.bootstrap)
+
+    def start_milvus(self, uri: str = "") -> None:
+        """Afterwards there is a Milvus: the named one, or a Milvus Lite server of our own."""
+        self.milvus = uri or f"http://{self._stack.enter_context(start_milvus(self.folder / 'milvus')).address}"
+
+    def start_worker(self, *options: str) -> Child:
+        """Afterwards a worker folds events into commits, and (where there is a Milvus) a sink stores them."""
+        milvus = ("--milvus", self.milvus) if self.milvus else ()
+        self.worker = self._started("worker", "ingest", "--models", str(self.models), *milvus, *options)
+        return self.worker
+
+    def start_engine(self, state: str = "engine") -> Child:
+        """Afterwards the engine answers at `address` and its memory holds all that was committed."""
+        port = free_port()
+        milvus = ("--milvus", self.milvus) if self.milvus else ()
+        folders = ("--models", str(self.models), "--state", str(self.folder / state))
+        self.engine = self._started("engine", "serve", *folders, *milvus, "--port", str(port))
+        self.address = f"127.0.0.1:{port}"
+        self.engine.wait_until(lambda: self.statistics() is not None, _ENGINE_S)
+        return self.engine
+
+    def publish(self, marketplace: Path, *options: str) -> None:
+        """Afterwards the marketplace's catalogue is in the source topics; a catalogue already published is not again."""
+        mark = self.folder / _PUBLISHED
+        where = "" if self._own_broker else self.bootstrap
+        digest = msgspec.json.encode([where, Marketplace(marketplace).manifest])
+        if mark.is_file() and mark.read_bytes() == digest:
+            return
+        self.run("publish", str(marketplace), "--bootstrap", self.bootstrap, *options)
+        mark.write_bytes(digest)
+
+    def wait_for_items(self, count: int, timeout_s: float = 120.0) -> None:
+        """Afterwards the engine's memory holds at least `count` items."""
+        if self.engine is None:
+            raise Unavailable("no engine was started")
+        self.engine.wait_until(lambda: (found := self.statistics()) is not None and found.items >= count, timeout_s)
+
+    def statistics(self) -> wire.EngineStats | None:
+        """The engine's counts, None while it does not answer."""
+        with grpc.insecure_channel(self.address) as channel:
+            stub = bidding_pb2_grpc.BiddingServiceStub(channel)
+            try:
+                stats: wire.EngineStats = stub.Stats(wire.StatsRequest(), timeout=2.0)
+            except grpc.RpcError:
+                return None
+        return stats
+
+    def run(self, *arguments: str) -> None:
+        """Afterwards an adgram command has succeeded; Unavailable with its last words if it has not."""
+        child = self._children.start(arguments[0], adgram(*arguments, *self._configured()))
+        if child.process.wait():
+            raise Unavailable(f"adgram {arguments[0]} failed: {child.last_words()}")
+
+    def _started(self, name: str, *arguments: str) -> Child:
+        return self._children.start(name, adgram(*arguments, "--bootstrap", self.bootstrap, *self._configured()))
+
+    def _configured(self) -> tuple[str, ...]:
+        return ("--config", str(self.config)) if self.config else ()
