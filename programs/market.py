@@ -1,7 +1,9 @@
 """`adgram world` and `adgram import`: marketplaces out of nothing or out of somebody's files."""
 
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,47 +25,48 @@ _WANTED = (
 
 
 def world(
-    out: Path,
-    seed: int = 1,
-    items: int = 2000,
-    users: int = 2000,
-    days: int = 7,
-    impressions: int = 150_000,
-    requests: int = 30_000,
-    console: Console | None = None,
-) -> Manifest:
-    """Afterwards `out` is a made marketplace with its truth; its figures are printed beside the real data's."""
+    out: Annotated[Path, typer.Argument(help="Folder to make; its truth goes to truth/ inside.")],
+    seed: Annotated[int, typer.Option(help="The same seed and sizes give the same files, byte for byte.")] = 1,
+    items: Annotated[int, typer.Option(help="Items to advertise.")] = 2000,
+    users: Annotated[int, typer.Option(help="People.")] = 2000,
+    days: Annotated[int, typer.Option(help="Days of logs; the traffic is the day after.")] = 7,
+    impressions: Annotated[int, typer.Option(help="Rows of the impressions log.")] = 150_000,
+    requests: Annotated[int, typer.Option(help="Rows of the traffic log.")] = 30_000,
+) -> None:
+    """Make a seeded marketplace with hidden truth, and print its figures beside those of real data."""
     from ..simulator.market.generator import WorldSettings, make_world
 
-    console = console or Console()
-    for name, value, least in (
-        ("items", items, 100),
-        ("users", users, 50),
-        ("days", days, 1),
-        ("requests", requests, 1),
-    ):
-        if value < least:
-            raise MarketplaceError(f"a world needs at least {least} {name}, got {value}")
+    console = Console()
+    least = {"items": (items, 100), "users": (users, 50), "days": (days, 1), "impressions": (impressions, 1000)}
+    for name, (value, minimum) in {**least, "requests": (requests, 1)}.items():
+        if value < minimum:
+            raise MarketplaceError(f"a world needs at least {minimum} {name}, got {value}")
     settings = WorldSettings(seed, items, users, days, impressions, requests)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("making the world")
         manifest = make_world(settings, out, lambda part: progress.update(task, description=f"making {part}"))
-    console.print(_figures(f"{out}: a world of {items:,} items and {users:,} users, seed {seed}", manifest))
-    return manifest
+    console.print(_figures(manifest))
+    console.print(f"{out}: a world of {items:,} items and {users:,} people, seed {seed}", highlight=False)
 
 
 def import_(
-    source: str, path: Path, out: Path, mapping: Path | None = None, seed: int = 1, console: Console | None = None
-) -> Manifest:
-    """Afterwards `out` is a marketplace of somebody's data: `amazon`, `ipinyou`, or `files` with a mapping of columns."""
-    console = console or Console()
+    source: Annotated[str, typer.Argument(help=f"What it is: {', '.join(SOURCES)}.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file to read.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    mapping: Annotated[
+        Path | None, typer.Option(help="For `files`: a TOML file that says which of your columns is what.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides whatever the source lacks and a rule makes.")] = 1,
+) -> None:
+    """Bring in somebody's own data; what it lacks is made by rules that are printed and kept in its manifest."""
+    console = Console()
     with console.status(f"importing {path}"):
         manifest = _import(source, path, out, mapping, seed)
-    console.print(_figures(f"{out}: {manifest.source}", manifest))
+    console.print(_figures(manifest))
     for rule in manifest.rules:
-        console.print(f"  made by rule: {rule}", style="dim", highlight=False)
-    return manifest
+        console.print(f"by rule: {rule}", style="dim", highlight=False)
+    console.print(f"{out}: {manifest.source}", highlight=False)
 
 
 def _import(source: str, path: Path, out: Path, mapping: Path | None, seed: int) -> Manifest:
@@ -86,9 +89,9 @@ def _import(source: str, path: Path, out: Path, mapping: Path | None, seed: int)
     raise MarketplaceError(f"no source {source!r}; there are {', '.join(SOURCES)}")
 
 
-def _figures(title: str, manifest: Manifest) -> Table:
+def _figures(manifest: Manifest) -> Table:
     wanted = {name: (value, source) for name, value, source in _WANTED} if manifest.name == "world" else {}
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("figure", style="bold")
     table.add_column("here", justify="right")
     if wanted:

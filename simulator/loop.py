@@ -25,6 +25,9 @@ from .tally import BidRecord, ReactionRecord, RequestRecord, Tally
 from .world import Audience
 
 
+FLUSH_S = 10.0  # how long a broker may take to acknowledge the weather
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How virtual time passes. `speed` is virtual seconds per real second, 0 = as fast as answers come. `reading_pause_s` is the
@@ -113,7 +116,7 @@ class Loop:
             return
         self._publisher.publish(topic, event)
         if isinstance(happening, Reading) and self._pace.reading_pause_s and not self._more_readings(due.at):
-            self._publisher.flush(timeout_s=10.0)
+            await asyncio.to_thread(self._publisher.flush, FLUSH_S)
             await asyncio.sleep(self._pace.reading_pause_s)
 
     def _more_readings(self, at: int) -> bool:
