@@ -80,7 +80,8 @@ def simulate(
     report: ReportOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Play a marketplace's traffic against a running endpoint: auctions, notices, clicks, weather; print and report it."""
+    """Play a marketplace's traffic against a running endpoint: auctions, notices, clicks, weather; print and report
+    it."""
     if requests < 1 or in_flight < 1 or rivals < 0 or speed < 0 or timeout_ms < 1:
         raise ConfigError("simulate: requests, in-flight and timeout must be at least 1, rivals and speed at least 0")
     settings, console = load(config), Console()
@@ -115,7 +116,8 @@ def settle(
     report: ReportOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Send every row of a real log over the wire and settle it at the price really paid; fail if a check does not hold."""
+    """Send every row of a real log over the wire and settle it at the price really paid; fail if a check does not
+    hold."""
     settings, console = load(config), Console()
     served, log = Marketplace(catalogue), Marketplace(traffic)
     if log.manifest.currency != served.manifest.currency:
@@ -136,7 +138,8 @@ async def play(
     publisher: EventPublisher | None,
     console: Console | None = None,
 ) -> Report:
-    """Afterwards the course was played against any bidder, in process or not; the engine's own counts are not in the report.
+    """Afterwards the course was played against any bidder, in process or not; the engine's own counts are not in the
+    report.
 
     Args:
         secret: makes user keys of raw ids, the same as the engine's.
@@ -199,10 +202,13 @@ async def _settle(
         stats = (await bidder.stats()).since(before)
     below = sum((request.market_price_micros or 0) < request.reserve_micros for request in tally.requests)
     notes = (
-        f"{traffic.manifest.source}, served from {catalogue.folder.name}: won when our bid reaches the price really paid, "
+        f"{traffic.manifest.source}, served from {catalogue.folder.name}: won when our bid reaches the price "
+        "really paid, "
         "at that price.",
-        "The log holds only impressions that its own bidder won. It cannot show what lost auctions cost, so our win rate is "
-        "too high wherever we bid more than that bidder did (277 or 294 fen in campaign 2259: a bid of 300 would win every "
+        "The log holds only impressions that its own bidder won. It cannot show what lost auctions cost, so "
+        "our win rate is "
+        "too high wherever we bid more than that bidder did (277 or 294 fen in campaign 2259: a bid of 300 "
+        "would win every "
         "row). Nor does it show clicks.",
     )
     more = (Line("rows paid below their floor", f"{below:,}", "as in the source; settled like the others"),)

@@ -31,8 +31,8 @@ class Sale:
 def clear(entries: Sequence[Entry], reserve_micros: int, kind: AuctionKind) -> Sale | None:
     """The sale to the highest bid that meets the reserve, or None when none does.
 
-    The winner pays its bid (first price), or the higher of the reserve and the best other bid (second price). Of equal bids
-    the earlier entry wins. Bids of zero or less are no bids.
+    The winner pays its bid (first price), or the higher of the reserve and the best other bid (second price). Of equal
+    bids the earlier entry wins. Bids of zero or less are no bids.
     """
     eligible = [entry for entry in entries if entry.price_micros > 0 and entry.price_micros >= reserve_micros]
     if not eligible:

@@ -1,8 +1,8 @@
 """The discrete-event loop: virtual time, real calls.
 
-Happenings are handled in the agenda's order, and none is taken up while `in_flight` requests are under way. With one in flight
-a simulation is therefore a sequence, and the same bidder gives the same run. With more, what follows from an answer (notices,
-reactions) may come after requests that were already under way, as it would in the world.
+Happenings are handled in the agenda's order, and none is taken up while `in_flight` requests are under way. With one
+in flight a simulation is therefore a sequence, and the same bidder gives the same run. With more, what follows from an
+answer (notices, reactions) may come after requests that were already under way, as it would in the world.
 """
 
 import asyncio
@@ -24,15 +24,14 @@ from .settlement import LOSS_EXPIRED, LOSS_INVALID, Settlement, SettlementRule
 from .tally import BidRecord, ReactionRecord, RequestRecord, Tally
 from .world import Audience
 
-
 FLUSH_S = 10.0  # how long a broker may take to acknowledge the weather
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How virtual time passes. `speed` is virtual seconds per real second, 0 = as fast as answers come. `reading_pause_s` is the
-    real time given to the engine to learn of new readings, which in a world at its own speed are minutes old. A late answer
-    counts as none where `strict_timeout`."""
+    """How virtual time passes. `speed` is virtual seconds per real second, 0 = as fast as answers come.
+    `reading_pause_s` is the real time given to the engine to learn of new readings, which in a world at its own speed
+    are minutes old. A late answer counts as none where `strict_timeout`."""
 
     in_flight: int = 8
     speed: float = 0.0
@@ -94,7 +93,8 @@ class Loop:
         return self.tally
 
     async def _until(self, began_ns: int, virtual_ns: int) -> int:
-        """The monotonic instant at which something so far into virtual time is due, once it has come; now, without a speed."""
+        """The monotonic instant at which something so far into virtual time is due, once it has come; now, without a
+        speed."""
         if not self._pace.speed:
             return self._clock.monotonic_ns()
         due_at_ns = began_ns + int(virtual_ns / self._pace.speed)

@@ -1,4 +1,5 @@
-"""Makes the market's side of a simulation: a marketplace's traffic as bid requests, each with what the market would pay."""
+"""Makes the market's side of a simulation: a marketplace's traffic as bid requests, each with what the market would
+pay."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class MarketMaker:
         return self._offerings(0, self.count)
 
     def peak(self, requests: int) -> Iterator[Offering]:
-        """The `requests` consecutive ones that came in the shortest time (all, where there are no more), by event time."""
+        """The `requests` consecutive ones that came in the shortest time (all, where there are no more), by event
+        time."""
         size = min(requests, self.count)
         first = busiest(np.asarray(self._traffic.column("event_time")), size)
         return self._offerings(first, size)

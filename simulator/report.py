@@ -27,8 +27,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished simulation, ready to be told. `stats` are the engine's counts of it, where the bidder gives any; `climate` is
-    the true weather of a made world; `notes` are what a reader must know, `lines` more figures."""
+    """A finished simulation, ready to be told. `stats` are the engine's counts of it, where the bidder gives any;
+    `climate` is the true weather of a made world; `notes` are what a reader must know, `lines` more figures."""
 
     title: str
     tally: Tally

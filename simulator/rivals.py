@@ -1,4 +1,5 @@
-"""The other bidders of an auction, drawn for each request by its id: order and concurrency of a simulation change nothing."""
+"""The other bidders of an auction, drawn for each request by its id: order and concurrency of a simulation change
+nothing."""
 
 import hashlib
 
@@ -25,7 +26,8 @@ class Rivals:
         self._count = count
 
     def bids(self, offering: Offering) -> tuple[Entry, ...]:
-        """The rivals' sealed bids, highest first. Where no market price is stated it is drawn from campaign 2997's prices."""
+        """The rivals' sealed bids, highest first. Where no market price is stated it is drawn from campaign 2997's
+        prices."""
         rng = generator_of(self._seed, "rivals", offering.request.request_id)
         best = offering.market_price_micros
         if best is None:

@@ -78,8 +78,8 @@ def _busiest_dry_place(climate: Climate, offerings: Sequence[Offering]) -> str:
 
 
 def shocked(climate: Climate, scenario: Scenario, offerings: Sequence[Offering]) -> Climate:
-    """The climate with the scenario's shocks in it. Weather is hourly: a shock begins with the first full hour at or after its
-    time, or, where the traffic ends before that, with the hour it falls into."""
+    """The climate with the scenario's shocks in it. Weather is hourly: a shock begins with the first full hour at or
+    after its time, or, where the traffic ends before that, with the hour it falls into."""
     first, last = offerings[0].request.event_time, offerings[-1].request.event_time
     for shock in scenario.shocks:
         wanted = first + int((last - first) * shock.at_share)
@@ -93,7 +93,8 @@ def shocked(climate: Climate, scenario: Scenario, offerings: Sequence[Offering])
 
 
 def make_agenda(offerings: Iterable[Offering], climate: Climate | None) -> Agenda:
-    """Requests at their times and, where there is weather, a reading of every place at the start and at every full hour."""
+    """Requests at their times and, where there is weather, a reading of every place at the start and at every full
+    hour."""
     agenda = Agenda()
     times = []
     for offering in offerings:

@@ -49,8 +49,8 @@ class AgainstRivals:
 
 @dataclass(frozen=True, slots=True)
 class AtPaidPrice:
-    """Won when our bid is at least the price that was really paid, at that price. A log of won impressions cannot show what
-    a rival above that price would have done, so it overstates what high bids win."""
+    """Won when our bid is at least the price that was really paid, at that price. A log of won impressions cannot show
+    what a rival above that price would have done, so it overstates what high bids win."""
 
     def settle(self, offering: Offering, price_micros: int, reserve_micros: int) -> Settlement:
         """Won at the paid price, which for a few real rows lies below the floor."""

@@ -23,8 +23,8 @@ class BidRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request and its answer. `latency_ms` is from sending to answer; `waited_ms` is how much later than due it was sent,
-    because too many were in flight. `error` is why there was no answer at all, "" where there was one."""
+    """One request and its answer. `latency_ms` is from sending to answer; `waited_ms` is how much later than due it
+    was sent, because too many were in flight. `error` is why there was no answer at all, "" where there was one."""
 
     request_id: str
     event_time: int
@@ -55,7 +55,8 @@ class ReactionRecord:
 
 @dataclass(slots=True)
 class Tally:
-    """Grows while a simulation runs. `reactions` holds won impressions too, as kind IMPRESSION; `took_s` is real time."""
+    """Grows while a simulation runs. `reactions` holds won impressions too, as kind IMPRESSION; `took_s` is real
+    time."""
 
     currency: str
     requests: list[RequestRecord] = field(default_factory=list)

@@ -20,7 +20,8 @@ from .market_maker import Offering
 from .rivals import generator_of
 
 PHONE = 4  # AdCOM's device type
-# ours: median delays, log-normal with sigma 0.8: a click within seconds, a purchase within the hour, a visit within the day.
+# ours: median delays, log-normal with sigma 0.8: a click within seconds, a purchase within the hour, a visit within
+# the day.
 CLICK_DELAY_S, CONVERSION_DELAY_S, VISIT_DELAY_S, DELAY_SIGMA = 6.0, 900.0, 7200.0, 0.8
 
 
@@ -90,12 +91,14 @@ class World:
         return World(truth, self._users, self._items, self._themes, self._seed)
 
     def p_click(self, offering: Offering, item_id: str, creative_id: str) -> float:
-        """The true probability that this viewer clicks on this creative here and now; 0 for somebody or something unknown."""
+        """The true probability that this viewer clicks on this creative here and now; 0 for somebody or something
+        unknown."""
         shown = self._showing(offering, item_id, creative_id)
         return 0.0 if shown is None else float(self._truth.p_click(shown)[0])
 
     def acts(self, offering: Offering, bid: OfferedBid) -> tuple[Act, ...]:
-        """A click or none, and after a click perhaps a conversion and a visit; drawn by request, impression and creative."""
+        """A click or none, and after a click perhaps a conversion and a visit; drawn by request, impression and
+        creative."""
         shown = self._showing(offering, bid.item_id, bid.creative_id)
         if shown is None:
             return ()

@@ -26,7 +26,8 @@ LAST_DAY_NS = 1_406_073_600 * NS_PER_SECOND  # 2014-07-23, when the reviews were
 DAY_NS = 24 * NS_PER_HOUR
 TESTED = 2  # each user's last two contacts are for validation and test
 TIMES_RULE = (
-    "the source orders contacts but dates none: each user's last is on a day of the 60 before 2014-07-23 and gaps are geometric, "
+    "the source orders contacts but dates none: each user's last is on a day of the 60 before 2014-07-23 "
+    "and gaps are geometric, "
     "20 days on average, at a random hour; order is kept"
 )
 

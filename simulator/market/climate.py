@@ -41,7 +41,8 @@ PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class Climate:
-    """What it is like by place and hour, from `start` (ns UTC, a full hour) on. Later hours than known hold the last one."""
+    """What it is like by place and hour, from `start` (ns UTC, a full hour) on. Later hours than known hold the last
+    one."""
 
     start: int
     place_ids: tuple[str, ...]
@@ -98,7 +99,8 @@ class Climate:
 
 
 def make_climate(start: int, days: int, hour_profile: npt.NDArray[np.float64], rng: np.random.Generator) -> Climate:
-    """Hourly weather, temperature and crowd of PLACES for some days; `hour_profile` [24] is people's usual day, mean 1."""
+    """Hourly weather, temperature and crowd of PLACES for some days; `hour_profile` [24] is people's usual day, mean
+    1."""
     places, hours = len(PLACES), days * 24
     wet = _wet_days(places, days, rng)  # [P, D]
     raining = _rain_hours(np.repeat(wet, 24, axis=1), rng)  # [P, H]

@@ -1,4 +1,4 @@
-"""The impressions log of a made world: a mixed random and popular policy showed ads, and people clicked by the truth."""
+"""The impressions of a made world: a mixed random and popular policy showed ads, people clicked by the truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

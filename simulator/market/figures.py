@@ -1,4 +1,4 @@
-"""The figures of real data that a made marketplace is held to, each with its source. Facts about the data, not the data."""
+"""Figures of real data that a made marketplace is held to, each with its source: facts about data, not data."""
 
 from dataclasses import dataclass
 

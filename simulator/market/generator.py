@@ -177,12 +177,15 @@ def _figures(
 def _rules(settings: WorldSettings, climate: Climate) -> tuple[str, ...]:
     return (
         "everything here is made: items, people, weather, prices and clicks; the truth behind it lies in truth/",
-        "clicks are drawn from latent interests, qualities and sensitivities; intercept set to Avazu's sample click rate, 17.4 %",
+        "clicks are drawn from latent interests, qualities and sensitivities; intercept set to Avazu's "
+        "sample click rate, 17.4 %",
         "popularity follows the quantiles of Amazon Beauty (top 1 % of items 10.5 %, top 10 % 42.8 %, Gini 0.50)",
         "market prices follow the winning prices of iPinYou campaign 2997 (median 41 fen per mille)",
-        "weather is a Markov chain with Seattle's wet days and daily swing of temperature, around each place's usual temperature",
+        "weather is a Markov chain with Seattle's wet days and daily swing of temperature, around each "
+        "place's usual temperature",
         order_rule(settings.requests, climate.place_ids).in_words,
         OFFER_RULE,
         f"{FORBIDDEN_SHARE:.0%} of creatives carry a sentence that advertising law forbids, listed in truth/index.json",
-        "the impressions log showed half random, half popular items; traffic is the day after the logs, its weather only in truth/",
+        "the impressions log showed half random, half popular items; traffic is the day after the logs, its "
+        "weather only in truth/",
     )

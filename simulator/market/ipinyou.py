@@ -1,11 +1,11 @@
-"""Imports iPinYou's won impressions (one .tsv file with header) as traffic: slots, floors, places, devices, prices paid.
+"""Imports iPinYou's won impressions (one .tsv file with header) as traffic: slots, floors, devices, prices.
 
 | their column | ours |
 |---|---|
 | timestamp (Beijing time, yyyyMMddHHmmssSSS) | event_time, ns UTC |
 | bidid, ipinyouid | request_id, user_id |
 | region, city | country CN, region, city: their numbers |
-| useragent "windows_ie" | os "windows"; device_type 2 (PC), 1 (mobile or tablet) for android and ios, 0 for other; user_agent as it is |
+| useragent "windows_ie" | user_agent as it is; os "windows"; device_type 2 (PC), 1 (android, ios), 0 (other) |
 | domain, adexchange, slotid | domain (a hash), publisher_id, placement |
 | slotwidth, slotheight | width, height of a banner |
 | slotvisibility | position: FirstView 1 (above the fold), SecondView to FifthView 3 (below), else 0 (unknown) |
@@ -27,8 +27,8 @@ from .measures import quantiles
 from .tables import number, rows
 
 COLUMNS = (
-    "timestamp", "bidid", "ipinyouid", "region", "city", "useragent", "domain", "adexchange", "slotid", "slotwidth", "slotheight",
-    "slotvisibility", "slotprice", "payprice",
+    "timestamp", "bidid", "ipinyouid", "region", "city", "useragent", "domain", "adexchange", "slotid", "slotwidth",
+    "slotheight", "slotvisibility", "slotprice", "payprice",
 )  # fmt: skip
 BEIJING = timezone(timedelta(hours=8))
 DEVICE_TYPES = {"windows": 2, "mac": 2, "linux": 2, "android": 1, "ios": 1}
@@ -68,7 +68,8 @@ def import_ipinyou(path: Path, out: Path, seed: int) -> Manifest:
         source="iPinYou, won impressions",
         seed=seed,
         rules=(
-            "won impressions of one bidder: market_price_micros is the price it paid, so no row shows what a lost auction cost",
+            "won impressions of one bidder: market_price_micros is the price it paid, so no row shows what a "
+            "lost auction cost",
             "positions: FirstView 1, SecondView to FifthView 3, else 0; device type by operating system",
         ),
         figures={

@@ -35,7 +35,8 @@
     os = ""
     domain = ""
 
-What a catalogue needs beyond that (advertisers, campaigns, creatives, an impressions log) is made by the rules of `supply`.
+What a catalogue needs beyond that (advertisers, campaigns, creatives, an impressions log) is made by the rules of
+`supply`.
 """
 
 from collections import Counter

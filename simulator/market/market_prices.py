@@ -1,4 +1,4 @@
-"""What the rest of the market pays for a slot: rivals value sites, places and hours differently; the margin is campaign 2997's."""
+"""What the rest of the market pays for a slot: rivals value sites, places and hours; spread as campaign 2997's."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,8 @@ class PriceModel:
         hour: npt.NDArray[np.int64],
         rng: np.random.Generator,
     ) -> npt.NDArray[np.int64]:
-        """[B] the highest rival price of each auction, in micros per mille; over all B they are spread as 2997's are."""
+        """[B] the highest rival price of each auction, in micros per mille; over all B they are spread as 2997's
+        are."""
         noise = rng.normal(0.0, 1.0, domain.size)
         score = (
             np.sqrt(DOMAIN_SHARE) * self.domain[domain]

@@ -13,7 +13,8 @@ OBJECTIVES = (Objective.CLICK, Objective.CONVERSION, Objective.IMPRESSION)
 
 @dataclass(frozen=True, slots=True)
 class OrderRule:
-    """How campaigns are made. Prices are per mille; `median_ecpm_micros` × the click rate decides what a click is bid at."""
+    """How campaigns are made. Prices are per mille; `median_ecpm_micros` × the click rate decides what a click is bid
+    at."""
 
     currency: str
     click_rate: float
@@ -33,11 +34,14 @@ class OrderRule:
         """The rule as a sentence for a manifest."""
         click, convert, impression = (f"{share:.0%}" for share in self.objective_shares)
         return (
-            f"each advertiser has 1 to {self.campaigns_per_advertiser} campaigns; objectives {click} click, {convert} conversion, "
-            f"{impression} impression; bids such that bid × rate × 1000 is log-normal, median {self.median_ecpm_micros / 1e6:g} "
+            f"each advertiser has 1 to {self.campaigns_per_advertiser} campaigns; objectives {click} click, "
+            f"{convert} conversion, "
+            f"{impression} impression; bids such that bid × rate × 1000 is log-normal, median "
+            f"{self.median_ecpm_micros / 1e6:g} "
             f"{self.currency} per mille, sigma {self.ecpm_sigma:g}, at {self.click_rate:.3g} clicks per impression and "
             f"{self.conversion_rate:.3g} conversions per click; daily budgets log-normal, median "
-            f"{self.daily_budget_micros / 1e6:g} {self.currency}, sigma {self.budget_sigma:g}; {self.capped_share:.0%} capped at "
+            f"{self.daily_budget_micros / 1e6:g} {self.currency}, sigma {self.budget_sigma:g}; "
+            f"{self.capped_share:.0%} capped at "
             f"5 impressions a user and day; {self.targeted_share:.0%} wanted in one place only"
         )
 
@@ -72,7 +76,10 @@ def _campaign(campaign_id: str, advertiser_id: str, rule: OrderRule, rng: np.ran
     )
 
 
-OFFER_RULE = "offers: price log-normal around the median of the kind, sigma 0.4; stock 1 to 500, 2 % sold out; one in ten with a promotion"
+OFFER_RULE = (
+    "offers: price log-normal around the median of the kind, sigma 0.4; stock 1 to 500, 2 % sold out; one in ten with "
+    "a promotion"
+)
 
 
 def make_offers(

@@ -1,4 +1,4 @@
-"""Makes an imported catalogue advertisable: advertisers, campaigns, offers, creatives and an impressions log it did not have."""
+"""Makes an imported catalogue advertisable: whatever it lacks, by rules stated in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def order_rule(currency: str) -> OrderRule:
         conversion_rate=CONVERSION_RATE,
         median_ecpm_micros=300.0 * FEN_MICROS,
         ecpm_sigma=0.4,
-        daily_budget_micros=1_000_000_000.0,  # generous: a thousand units buy a million impressions at one unit per mille
+        daily_budget_micros=1_000_000_000.0,  # generous: it buys a million impressions at one unit per mille
         budget_sigma=0.3,
         objective_shares=(0.8, 0.1, 0.1),
         campaigns_per_advertiser=2,
@@ -84,9 +84,11 @@ def make_supply(items: Sequence[Item], currency: str, rng: np.random.Generator) 
             campaign = campaigns[owner][int(rng.integers(len(campaigns[owner])))]
             creatives.append(_creative(item, size, campaign, advertisers[owner], variant=number))
     rules = (
-        f"an advertiser for each brand, for each category root where an item has no brand, one of {SHOPS} shops where it has neither: {len(names)} in all; {rule.in_words}",
+        f"an advertiser for each brand, for each category root where an item has no brand, one of {SHOPS} "
+        f"shops where it has neither: {len(names)} in all; {rule.in_words}",
         OFFER_RULE.replace("the median of the kind", f"{MEDIAN_PRICE_UNITS:g} {currency}"),
-        f"creatives: a native one and {BANNERS_PER_ITEM} banners an item, sizes drawn by their share in iPinYou campaign 2259; "
+        f"creatives: a native one and {BANNERS_PER_ITEM} banners an item, sizes drawn by their share in "
+        "iPinYou campaign 2259; "
         "texts name brand and category only, titles are the item's without words that would be claims",
     )
     return Supply(
@@ -102,7 +104,8 @@ def _owner(item: Item, number: int) -> str:
 
 
 def _banner_sizes(count: int, rng: np.random.Generator) -> list[list[Size]]:
-    """Different sizes for each item, drawn by their share of real traffic (Gumbel's trick: a weighted draw without repeats)."""
+    """Different sizes for each item, drawn by their share of real traffic (Gumbel's trick: a weighted draw without
+    repeats)."""
     sizes = [Size(width, height) for width, height, _ in SIZES_2259]
     weights = np.log(np.array([impressions for *_, impressions in SIZES_2259], dtype=np.float64))
     keys = weights + rng.gumbel(0.0, 1.0, (count, len(sizes)))
@@ -126,10 +129,14 @@ def _creative(item: Item, size: Size, campaign: Campaign, advertiser: Advertiser
 
 
 IMPRESSIONS_RULE = (
-    f"impressions are SYNTHETIC, made of the interactions so that a click model has something to learn: each sampled contact is a "
-    f"clicked impression of its item at its time; beside it items it was not are shown unclicked, {SHOWN_AT_RANDOM:.0%} of them at "
-    f"random, the rest by popularity, so many that {CLICK_RATE:.0%} of all are clicked; {CONVERSION_RATE:.0%} of clicks convert by "
-    "chance; sites, devices and prices paid (as in iPinYou campaign 2259) by chance; each user's last two contacts are left out, as "
+    f"impressions are SYNTHETIC, made of the interactions so that a click model has something to learn: "
+    "each sampled contact is a "
+    f"clicked impression of its item at its time; beside it items it was not are shown unclicked, "
+    f"{SHOWN_AT_RANDOM:.0%} of them at "
+    f"random, the rest by popularity, so many that {CLICK_RATE:.0%} of all are clicked; "
+    f"{CONVERSION_RATE:.0%} of clicks convert by "
+    "chance; sites, devices and prices paid (as in iPinYou campaign 2259) by chance; each user's last "
+    "two contacts are left out, as "
     "they are for testing"
 )
 

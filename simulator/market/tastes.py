@@ -15,7 +15,8 @@ WIDTH = 16  # d: enough for 36 kinds to be told apart, few enough to be learned 
 NEIGHBOURS = 6  # items often taken after an item
 INTERESTS = 3  # kinds a user cares about at a time
 SWITCH_PER_DAY = 0.08  # ours: so that about 43 % of users change an interest within a week
-# ours: liking and following even popularity out; with weights to this power the log has Beauty's tail (.108/.402/.519 for .105/.428/.499).
+# ours: liking and following even popularity out; with weights to this power the log has Beauty's tail
+# (.108/.402/.519 for .105/.428/.499).
 WEIGHT_POWER = 1.3
 # Where people and requests are: places of PLACES by number, roughly by size of their ad markets.
 PLACE_SHARES = (0.05, 0.14, 0.07, 0.16, 0.10, 0.12, 0.10, 0.04, 0.06, 0.07, 0.05, 0.04)

@@ -1,7 +1,7 @@
 """The latent truth of a made world: who likes what, how much weather matters, and thereby how likely a click is.
 
-Nothing here is observable by an engine: interests, qualities, sensitivities and theme effects reach it only through what
-people do. `World` in the simulator and the maker of the logs share this one model.
+Nothing here is observable by an engine: interests, qualities, sensitivities and theme effects reach it only through
+what people do. `World` in the simulator and the maker of the logs share this one model.
 """
 
 from collections.abc import Callable
@@ -95,7 +95,8 @@ class Truth:
         return CONVERSION_AFFINITY * self._affinity(shown) + CONVERSION_QUALITY * quality
 
     def p_visit(self, shown: Showing) -> Floats:
-        """[B] the probability that a click on each becomes a visit to a shop: more where the crowd is, fewer in rain."""
+        """[B] the probability that a click on each becomes a visit to a shop: more where the crowd is, fewer in
+        rain."""
         now = self._surroundings(shown.place, shown.hour)
         return np.minimum(VISIT_RATE * now.crowd * np.where(now.raining, 0.6, 1.0), MAX_PROBABILITY)
 
@@ -125,7 +126,8 @@ class Truth:
         return factor
 
     def calibrated(self, shown: Showing, click_rate: float) -> "Truth":
-        """The same truth with intercepts such that these impressions have that mean click probability (and CONVERSION_RATE)."""
+        """The same truth with intercepts such that these impressions have that mean click probability (and
+        CONVERSION_RATE)."""
         logit, factor = self._click_logit(shown), self._theme_factor(shown)
         click = _bisect(lambda intercept: float(_clicked(intercept + logit, factor).mean()), click_rate)
         weights, converting = _clicked(click + logit, factor), self._convert_logit(shown)
