@@ -45,15 +45,21 @@ class Deployment:
         self.worker = self._started("worker", "ingest", "--models", str(self.models), *milvus, *options)
         return self.worker
 
-    def start_engine(self, state: str = "engine") -> Child:
-        """Afterwards the engine answers at `address` and its memory holds all that was committed."""
+    def start_engine(self, name: str = "engine", config: Path | None = None) -> str:
+        """Afterwards an engine answers at the address returned, its memory holding all that was committed.
+
+        Args:
+            name: names its log and its folder of state; several engines may follow the same memory.
+            config: other settings than the deployment's.
+        """
         port = free_port()
         milvus = ("--milvus", self.milvus) if self.milvus else ()
-        folders = ("--models", str(self.models), "--state", str(self.folder / state))
-        self.engine = self._started("engine", "serve", *folders, *milvus, "--port", str(port))
+        folders = ("--models", str(self.models), "--state", str(self.folder / name))
+        child = self._started(name, "serve", *folders, *milvus, "--port", str(port), config=config)
         self.address = f"127.0.0.1:{port}"
-        self.engine.wait_until(lambda: self.statistics() is not None, _ENGINE_S)
-        return self.engine
+        child.wait_until(lambda: statistics_of(f"127.0.0.1:{port}") is not None, _ENGINE_S)
+        self.engine = child
+        return self.address
 
     def publish(self, marketplace: Path, *options: str) -> None:
         """Afterwards the marketplace's catalogue is in the source topics; a catalogue already published is not again."""
@@ -66,29 +72,34 @@ class Deployment:
         mark.write_bytes(digest)
 
     def wait_for_items(self, count: int, timeout_s: float = 120.0) -> None:
-        """Afterwards the engine's memory holds at least `count` items."""
+        """Afterwards the newest engine's memory holds at least `count` items."""
         if self.engine is None:
             raise Unavailable("no engine was started")
-        self.engine.wait_until(lambda: (found := self.statistics()) is not None and found.items >= count, timeout_s)
-
-    def statistics(self) -> wire.EngineStats | None:
-        """The engine's counts, None while it does not answer."""
-        with grpc.insecure_channel(self.address) as channel:
-            stub = bidding_pb2_grpc.BiddingServiceStub(channel)
-            try:
-                stats: wire.EngineStats = stub.Stats(wire.StatsRequest(), timeout=2.0)
-            except grpc.RpcError:
-                return None
-        return stats
+        address = self.address
+        self.engine.wait_until(
+            lambda: (found := statistics_of(address)) is not None and found.items >= count, timeout_s
+        )
 
     def run(self, *arguments: str) -> None:
         """Afterwards an adgram command has succeeded; Unavailable with its last words if it has not."""
-        child = self._children.start(arguments[0], adgram(*arguments, *self._configured()))
+        child = self._children.start(arguments[0], adgram(*arguments, *self._configured(self.config)))
         if child.process.wait():
             raise Unavailable(f"adgram {arguments[0]} failed: {child.last_words()}")
 
-    def _started(self, name: str, *arguments: str) -> Child:
-        return self._children.start(name, adgram(*arguments, "--bootstrap", self.bootstrap, *self._configured()))
+    def _started(self, name: str, *arguments: str, config: Path | None = None) -> Child:
+        configured = self._configured(config or self.config)
+        return self._children.start(name, adgram(*arguments, "--bootstrap", self.bootstrap, *configured))
 
-    def _configured(self) -> tuple[str, ...]:
-        return ("--config", str(self.config)) if self.config else ()
+    def _configured(self, config: Path | None) -> tuple[str, ...]:
+        return ("--config", str(config)) if config else ()
+
+
+def statistics_of(address: str) -> wire.EngineStats | None:
+    """An engine's counts, None while it does not answer."""
+    with grpc.insecure_channel(address) as channel:
+        stub = bidding_pb2_grpc.BiddingServiceStub(channel)
+        try:
+            stats: wire.EngineStats = stub.Stats(wire.StatsRequest(), timeout=2.0)
+        except grpc.RpcError:
+            return None
+    return stats

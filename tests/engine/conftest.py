@@ -105,7 +105,15 @@ def catalogue(items: int = 4, budget_micros: int = 10**9, bid_micros: int = 100_
                 Table.CREATIVE,
                 f"k{n}",
                 Creative(
-                    f"k{n}", f"i{n}", f"c{n}", AdFormat.BANNER, Size(300, 250), f"Item {n}", "Buy", "https://x/", "x.com"
+                    f"k{n}",
+                    f"i{n}",
+                    f"c{n}",
+                    AdFormat.BANNER,
+                    Size(300, 250),
+                    f"Item {n}",
+                    "Buy",
+                    "https://x/",
+                    "x.com",
                 ),
                 NOON,
             ),

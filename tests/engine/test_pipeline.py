@@ -23,7 +23,12 @@ def test_a_bid_is_an_admitted_creative_above_the_reserve(bench, make) -> None:
     record = decision.record
     assert record.version == (1,)
     assert record.models == {"proposer": "scripted", "fallback": "popularity", "scorer": "fixed", "policy": "fixed"}
-    assert [step.name for step in bid.priced.steps] == ["bid per thousand", "click probability", "environment", "pacing"]
+    assert [step.name for step in bid.priced.steps] == [
+        "bid per thousand",
+        "click probability",
+        "environment",
+        "pacing",
+    ]
     assert record.propensity == {"1": 1.0}
 
 

@@ -35,7 +35,9 @@ seen = st.lists(st.integers(1_000, 10**9), max_size=120)
 def test_a_bid_never_exceeds_its_worth_and_steps_tell_the_price(
     make, objective, bid, reserve, value, pacing, auction_type, prices
 ) -> None:
-    """bid ≤ worth, on the price step, at or above the reserve whenever it may be sent, and the last step's price is the bid's."""
+    """bid ≤ worth, on the price step, at or above the reserve whenever it may be sent, and the last step's price is
+    the bid's.
+    """
     market = MarketModel()
     ad = judged(objective, bid, reserve, value)
     for price in prices:
@@ -55,15 +57,22 @@ def test_a_bid_never_exceeds_its_worth_and_steps_tell_the_price(
 
 
 @given(st.integers(10_000, 10**9), st.lists(st.integers(1_000, 10**9), min_size=60, max_size=200))
-def test_shading_takes_the_better_surplus(worth: int, prices: list[int]) -> None:
-    """On the very prices it has seen, the shaded bid earns at least the surplus of bidding the worth (up to the bin's width)."""
+def test_shading_takes_nearly_the_best_surplus(worth: int, prices: list[int]) -> None:
+    """On the very prices it has seen, no other bid earns much more: a bin is 15 % wide, so that much may be lost to
+    it.
+    """
     market = MarketModel()
     impression = judged(Objective.CLICK, 1, 0, Value(0, 0)).ad.impression
     for price in prices:
         market.observe(slot_name(impression), price)
+
+    def surplus(bid: float) -> float:
+        return (worth - bid) * sum(price <= bid for price in prices)
+
     shaded = market.shaded(worth, impression)
     assert 0 < shaded <= worth
-    assert (worth - shaded) * sum(p <= shaded for p in prices) >= 0
+    best = max(prices, key=surplus)
+    assert surplus(shaded) >= 0.7 * (worth - min(1.16 * best, worth)) * sum(price <= best for price in prices)
 
 
 def test_a_market_that_clears_low_is_bid_low() -> None:

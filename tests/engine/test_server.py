@@ -21,7 +21,6 @@ from adgram.engine.statistics import Statistics
 from adgram.engine.trail import Trail
 from adgram.proto import bidding_pb2 as wire
 from adgram.proto import bidding_pb2_grpc
-from adgram.proto import openrtb_pb2 as openrtb
 from adgram.proto.openrtb import encode_request
 
 
@@ -119,7 +118,9 @@ def test_malformed_requests_are_invalid_argument_and_the_server_lives(served, ma
 
 
 def test_notices_are_taken_once(served, make) -> None:
-    """A billing by its expanded URI is known and new the first time, repeated the second, and unknown for a foreign bid."""
+    """A billing by its expanded URI is known and new the first time, repeated the second, and unknown for a foreign
+    bid.
+    """
 
     async def scenario(stubs: Stubs) -> None:
         response = await stubs.bidding.Bid(encode_request(make.bid_request()))

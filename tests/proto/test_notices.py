@@ -15,7 +15,9 @@ def test_an_expanded_uri_is_the_notice() -> None:
     win = uris.win.replace("${AUCTION_PRICE}", "1.25")
     assert decode_notice(wire.Notice(uri=win), "CNY", 9) == Notice(NoticeKind.WIN, "d-1", 9, Money(1_250_000, "CNY"))
     loss = uris.loss.replace("${AUCTION_MIN_TO_WIN}", "2").replace("${AUCTION_LOSS}", "102")
-    assert decode_notice(wire.Notice(uri=loss), "CNY", 9) == Notice(NoticeKind.LOSS, "d-1", 9, Money(2_000_000, "CNY"), 102)
+    assert decode_notice(wire.Notice(uri=loss), "CNY", 9) == Notice(
+        NoticeKind.LOSS, "d-1", 9, Money(2_000_000, "CNY"), 102
+    )
 
 
 def test_an_unexpanded_macro_is_no_price() -> None:

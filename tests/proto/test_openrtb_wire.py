@@ -27,25 +27,27 @@ from adgram.proto.openrtb import decode_request, encode_request
 
 # Field numbers of IABTechLab/openrtb2.x openrtb.proto ("OpenRTB v2.6-202606"), for the fields we declare.
 IAB_NUMBERS = {
-    "BidRequest": "id=1 imp=2 site=3 app=4 device=5 user=6 at=7 tmax=8 wseat=9 allimps=10 cur=11 bcat=12 badv=13 regs=14 test=15 "
-    "bapp=16 bseat=17 source=19 cattax=21 acat=23 ext=99",
+    "BidRequest": "id=1 imp=2 site=3 app=4 device=5 user=6 at=7 tmax=8 wseat=9 allimps=10 cur=11 bcat=12 badv=13 regs=14 "
+    "test=15 bapp=16 bseat=17 source=19 cattax=21 acat=23 ext=99",
     "Source": "fd=1 tid=2 pchain=3 ext=99",
     "Imp": "id=1 banner=2 instl=6 tagid=7 bidfloor=8 bidfloorcur=9 secure=12 native=13 exp=14 rwdd=18 ext=99",
     "Banner": "w=1 h=2 id=3 pos=4 btype=5 battr=6 mimes=7 topframe=8 api=10 format=15 ext=99",
     "Format": "w=1 h=2 wratio=3 hratio=4 wmin=5 ext=99",
     "Native": "request=1 ver=2 api=3 battr=4 ext=99",
     "Publisher": "id=1 name=2 cat=3 domain=4 ext=99",
-    "Site": "id=1 name=2 domain=3 cat=4 sectioncat=5 pagecat=6 page=7 ref=9 search=10 publisher=11 keywords=13 mobile=15 ext=99",
-    "App": "id=1 name=2 domain=3 cat=4 sectioncat=5 pagecat=6 ver=7 bundle=8 publisher=11 keywords=13 storeurl=16 ext=99",
-    "Device": "dnt=1 ua=2 ip=3 geo=4 ipv6=9 carrier=10 language=11 make=12 model=13 os=14 osv=15 js=16 connectiontype=17 "
-    "devicetype=18 ifa=20 lmt=23 w=25 h=26 ppi=27 pxratio=28 ext=99",
+    "Site": "id=1 name=2 domain=3 cat=4 sectioncat=5 pagecat=6 page=7 ref=9 search=10 publisher=11 "
+    "keywords=13 mobile=15 ext=99",
+    "App": "id=1 name=2 domain=3 cat=4 sectioncat=5 pagecat=6 ver=7 bundle=8 publisher=11 "
+    "keywords=13 storeurl=16 ext=99",
+    "Device": "dnt=1 ua=2 ip=3 geo=4 ipv6=9 carrier=10 language=11 make=12 model=13 os=14 osv=15 js=16 "
+    "connectiontype=17 devicetype=18 ifa=20 lmt=23 w=25 h=26 ppi=27 pxratio=28 ext=99",
     "Geo": "lat=1 lon=2 country=3 region=4 metro=6 city=7 zip=8 type=9 utcoffset=10 accuracy=11 ext=99",
     "User": "id=1 buyeruid=2 keywords=5 geo=7 kwarray=9 consent=10 ext=99",
     "Regs": "coppa=1 gpp=2 gpp_sid=3 gdpr=4 us_privacy=5 ext=99",
     "BidResponse": "id=1 seatbid=2 bidid=3 cur=4 customdata=5 nbr=6 ext=99",
     "SeatBid": "bid=1 seat=2 group=3 ext=99",
-    "Bid": "id=1 impid=2 price=3 adid=4 nurl=5 adm=6 adomain=7 iurl=8 cid=9 crid=10 attr=11 dealid=13 cat=15 w=16 h=17 exp=21 "
-    "burl=22 lurl=23 language=25 cattax=30 mtype=33 ext=99",
+    "Bid": "id=1 impid=2 price=3 adid=4 nurl=5 adm=6 adomain=7 iurl=8 cid=9 crid=10 attr=11 dealid=13 cat=15 "
+    "w=16 h=17 exp=21 burl=22 lurl=23 language=25 cattax=30 mtype=33 ext=99",
 }
 PSEUDONYMISER = Pseudonymiser(b"test")
 
@@ -92,7 +94,10 @@ def test_unknown_fields_and_enum_values_survive_a_round_trip() -> None:
         (lambda m: setattr(m.imp[0], "bidfloor", math.nan), "imp[0].bidfloor"),
         (lambda m: setattr(m, "tmax", -5), "tmax"),
         (lambda m: setattr(m.device.geo, "lat", 91.0), "device.geo.lat"),
-        (lambda m: m.imp[0].native.CopyFrom(wire.Native(request="{")) or m.imp[0].ClearField("banner"), "imp[0].native.request"),
+        (
+            lambda m: m.imp[0].native.CopyFrom(wire.Native(request="{")) or m.imp[0].ClearField("banner"),
+            "imp[0].native.request",
+        ),
     ],
 )
 def test_a_broken_request_names_the_field(break_it, path: str) -> None:

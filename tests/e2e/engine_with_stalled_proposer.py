@@ -1,0 +1,23 @@
+"""A real `adgram serve`, except that its proposer never answers; for the test of the fallback."""
+
+import threading
+
+from adgram.core.decision import Proposal
+from adgram.core.ports import ProposalContext
+from adgram.generative import proposer
+from adgram.programs.cli import main
+
+
+class StalledProposer:
+    """Takes a request and keeps it for ever."""
+
+    model = "stalled"
+
+    def propose(self, context: ProposalContext) -> Proposal:
+        threading.Event().wait()
+        raise AssertionError("waits for ever")
+
+
+if __name__ == "__main__":
+    proposer.load_proposer = lambda folder, config: StalledProposer()
+    main()
