@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := $(BIN)/python -m
 DATA ?= ../shared/data
 
-.PHONY: help demo test check proto bench bench-endpoint real-input clean distclean
+.PHONY: help demo test check proto bench real-input clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -26,7 +26,10 @@ check: .venv/ready ## lint, format, types, import contracts, proto drift, then t
 proto: .venv/ready ## regenerate the stubs from proto/*.proto
 	$(BIN)/python proto/generate.py
 
-bench: bench-endpoint ## all benchmarks
+bench: real-input ## all benchmarks
+
+real-input: .venv/ready ## import, train and serve real data (DATA=folder); the tables of docs/REAL_INPUT.md
+	$(BIN)/python bench/real_input.py --data $(DATA)
 
 clean: ## remove what demo, tests and builds made (the virtual environment stays)
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
