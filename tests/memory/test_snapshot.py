@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from adgram.core import rows
 from adgram.core.catalogue import Campaign, Creative, EncodedItem, Item, Objective, Offer, Rule
 from adgram.core.commit import Commit, Table
@@ -9,8 +12,6 @@ from adgram.core.money import Money
 from adgram.core.request import AdFormat, Size
 from adgram.memory.mvcc import CommitGap
 from adgram.memory.snapshot import Fold, MemorySnapshot
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 K, L, D = 4, 2, 3
 USD = "USD"

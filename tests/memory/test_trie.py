@@ -1,7 +1,8 @@
 import numpy as np
-from adgram.memory.trie import SortedTrie
 from hypothesis import given
 from hypothesis import strategies as st
+
+from adgram.memory.trie import SortedTrie
 
 K, L = 4, 3
 SIDS = st.tuples(*[st.integers(0, K - 1)] * L)

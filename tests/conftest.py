@@ -1,0 +1,112 @@
+"""Brokers, stores and doubles that several folders' tests share; each starts once, and only when a test asks for it."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from adgram.core.catalogue import EncodedItem, Item
+from adgram.core.commit import Commit
+from adgram.memory.mvcc import ANYWHERE, Progress, counted
+from adgram.streaming.local_broker import free_port, start_broker, start_milvus
+
+settings.register_profile("adgram", deadline=None)  # timings on a shared machine say nothing about correctness
+settings.load_profile("adgram")
+KAFKA_START = Path(__file__).parents[2] / "shared" / "kafka" / "start"
+
+
+@pytest.fixture(scope="session")
+def local_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The local broker's address (noida-db); take a `topic_prefix` of your own on it."""
+    with start_broker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker.address
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An Apache Kafka's address: ADGRAM_KAFKA, or one started for this session where its start script is."""
+    named = os.environ.get("ADGRAM_KAFKA", "")
+    if named:
+        yield named
+        return
+    if not KAFKA_START.exists():
+        pytest.skip("needs Apache Kafka: set ADGRAM_KAFKA=host:port")
+    port = free_port()
+    folder = tmp_path_factory.mktemp("kafka")
+    command = [str(KAFKA_START), str(folder), str(port), "256"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        if not any(line.startswith("ready") for line in process.stdout):
+            pytest.skip(f"Apache Kafka did not start on port {port}")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a Milvus Lite server; take a collection of your own in it."""
+    with start_milvus(tmp_path_factory.mktemp("milvus")) as milvus:
+        yield f"http://{milvus.address}"
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A topic prefix that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}."
+
+
+class MemoryLog:
+    """Implements core.ports.CommitLog in a list a shard; `records` is what everybody appended, in order."""
+
+    def __init__(self, shards: int = 1) -> None:
+        self.records: dict[int, list[Commit]] = {shard: [] for shard in range(shards)}
+        self.retained_from = 0
+
+    def append(self, commit: Commit) -> int:
+        self.records[commit.shard].append(commit)
+        return len(self.records[commit.shard]) - 1
+
+    def last(self, shard: int) -> Commit | None:
+        commits = counted(self.records[shard], Progress(ANYWHERE))
+        return commits[-1] if commits else None
+
+    def read(self, shard: int, after_number: int) -> Sequence[Commit]:
+        return counted(self.records[shard][self.retained_from :], Progress(after_number))
+
+    def close(self) -> None:
+        pass
+
+
+class HashingEncoder:
+    """Implements core.ports.ItemEncoder: codes and vector follow from the item's id alone."""
+
+    model = "hashing"
+
+    def encode(self, items: Sequence[Item]) -> tuple[EncodedItem, ...]:
+        return tuple(self._encoded(item) for item in items)
+
+    def _encoded(self, item: Item) -> EncodedItem:
+        rng = np.random.default_rng(list(item.item_id.encode()))
+        vector = rng.normal(size=4).astype(np.float32)
+        vector /= np.linalg.norm(vector)
+        return EncodedItem(item, tuple(int(code) for code in rng.integers(0, 16, 3)), vector.tobytes(), self.model)
+
+
+@pytest.fixture
+def memory_log() -> Callable[..., MemoryLog]:
+    """Makes logs in memory: `memory_log(shards)`."""
+    return MemoryLog
+
+
+@pytest.fixture
+def hashing_encoder() -> HashingEncoder:
+    """An item encoder that needs no training."""
+    return HashingEncoder()
