@@ -43,7 +43,7 @@ def _kind(root: str, leaf: str, words: str, specs: str, price: float, **sensitiv
 KINDS: tuple[Kind, ...] = (
     _kind("Outdoor", "Umbrellas", "Umbrella, Folding Umbrella, Golf Umbrella; 雨伞, 折叠伞, 长柄伞; Windproof, Compact, Automatic, Double Canopy; 防风, 轻便, 自动, 双层", "58 cm|64 cm|70 cm|8 ribs|10 ribs", 69, rain=1.2),
     _kind("Outdoor", "Rainwear", "Raincoat, Rain Poncho, Rain Boots; 雨衣, 雨披, 雨靴; Breathable, Packable, Long, Reflective; 透气, 便携, 加长, 反光", "S|M|L|XL", 119, rain=1.1),
-    _kind("Outdoor", "Hiking", "Hiking Boots, Trekking Poles, Daypack; 登山鞋, 登山杖, 徒步背包; Lightweight, Sturdy, Cushioned, Mid-cut; 轻量, 耐磨, 缓震, 中帮", "No. 2|No. 4|No. 6", 299, rain=-0.5),
+    _kind("Outdoor", "Hiking", "Hiking Boots, Trekking Poles, Daypack; 登山鞋, 登山杖, 徒步背包; Lightweight, Sturdy, Cushioned, Mid-cut; 轻量, 耐磨, 缓震, 中帮", "D20|D28|D35", 299, rain=-0.5),
     _kind("Outdoor", "Camping", "Tent, Sleeping Bag, Camp Stove; 帐篷, 睡袋, 露营炉; Two-person, Three-season, Folding, Insulated; 双人, 三季, 可折叠, 保温", "2 kg|3 kg|1.2 kg", 359, rain=-0.5),
     _kind("Fashion", "Shirts", "Linen Shirt, Oxford Shirt, Polo Shirt; 亚麻衬衫, 牛津衬衫, 翻领衫; Slim, Relaxed, Striped, Plain; 修身, 宽松, 条纹, 纯色", "S|M|L|XL", 159),
     _kind("Fashion", "Jackets", "Down Jacket, Fleece Jacket, Wool Coat; 羽绒服, 抓绒外套, 羊毛大衣; Hooded, Light, Quilted, Long; 连帽, 轻薄, 绗缝, 长款", "S|M|L|XL", 459, cold=0.8),
@@ -64,7 +64,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("Beauty", "Sunscreen", "Sunscreen Lotion, Sunscreen Stick, Sunscreen Spray; 防晒乳, 防晒棒, 防晒喷雾; Light, Water Resistant, Fragrance Free, Matte; 清爽, 防水, 无香, 哑光", "50 ml|80 ml|150 ml", 89, heat=0.6),
     _kind("Beauty", "Moisturisers", "Face Cream, Body Lotion, Hand Cream; 面霜, 身体乳, 护手霜; Rich, Light, Unscented, Shea; 滋润, 清爽, 无香, 乳木果", "50 ml|100 ml|250 ml", 99, cold=0.4),
     _kind("Beauty", "Shampoo", "Shampoo, Conditioner, Hair Mask; 洗发水, 护发素, 发膜; Mild, Silicone Free, Smooth, Volume; 温和, 无硅油, 柔顺, 蓬松", "250 ml|400 ml|750 ml", 69),
-    _kind("Beauty", "Makeup", "Lipstick, Eyeliner, Foundation; 口红, 眼线笔, 粉底液; Matte, Sheer, Long Wear, Warm; 哑光, 水润, 持妆, 暖调", "No. 03|No. 07|No. 12", 109),
+    _kind("Beauty", "Makeup", "Lipstick, Eyeliner, Foundation; 口红, 眼线笔, 粉底液; Matte, Sheer, Long Wear, Warm; 哑光, 水润, 持妆, 暖调", "#03|#07|#12", 109),
     _kind("Kids", "Building Toys", "Wooden Blocks, Marble Run, Train Track; 木质积木, 滚珠轨道, 火车轨道; Classic, Colourful, Starter, Large; 经典, 彩色, 入门, 大号", "48 pieces|96 pieces|150 pieces", 139),
     _kind("Kids", "Picture Books", "Picture Book, Sticker Book, Board Book; 绘本, 贴纸书, 纸板书; Bedtime, Animal, Counting, Bilingual; 睡前, 动物, 数数, 双语", "24 pages|32 pages|48 pages", 49),
     _kind("Kids", "Puzzles", "Jigsaw Puzzle, Cube Puzzle, Board Game; 拼图, 魔方, 桌游; 500-piece, Family, Travel, Wooden; 五百片, 家庭, 便携, 木质", "age 4|age 6|age 8", 79),
