@@ -225,9 +225,7 @@ def _item_stage(
     return stage
 
 
-def _cut(
-    stage: npt.NDArray[np.uint8], blocked: npt.NDArray[np.bool_], codes: npt.NDArray[np.int32], by: Filter
-) -> None:
+def _cut(stage: npt.NDArray[np.uint8], blocked: npt.NDArray[np.bool_], codes: npt.NDArray[np.intp], by: Filter) -> None:
     """Afterwards no creative whose code is blocked has a stage later than `by`."""
     if blocked.any():
         table = np.where(blocked, np.uint8(by), np.uint8(Filter.PASSED))

@@ -1,1 +1,6 @@
-"""Fits the scorer and the environment effects; imported by programs.train alone."""
+"""Learns the scorer from a marketplace's logs; imported by training alone, never while serving."""
+
+from .fit import fit
+from .report import ScorerReport, TaskReport
+
+__all__ = ["ScorerReport", "TaskReport", "fit"]
