@@ -1,7 +1,8 @@
 """Pictures of a simulation as inline SVG."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,7 @@ def _traffic(axes: Axes, tally: Tally) -> None:
         line = [np.quantile(latency[which == b], share) if (which == b).any() else np.nan for b in range(BINS)]
         right.plot(edges[:-1] + np.diff(edges) / 2, line, color=colour, linewidth=1.2, label=f"p{share * 100:g}")
     right.set_ylim(bottom=0)
-    right.legend(fontsize=7, frameon=False, loc="upper left")
+    _legend(right, *right.get_legend_handles_labels())
 
 
 def _money(axes: Axes, tally: Tally) -> None:
@@ -159,7 +160,14 @@ def _weather(axes: Axes, tally: Tally, climate: Climate) -> None:
     right.tick_params(labelsize=8)
     right.bar(spots + 0.25, price, width=0.25, color=ACCENT, label=f"mean bid, {tally.currency} per mille (right)")
     handles = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    axes.legend(handles=handles, fontsize=7, frameon=False)
+    _legend(axes, handles, [str(handle.get_label()) for handle in handles])
+
+
+def _legend(axes: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Afterwards the names stand above the picture, where no bar hides them."""
+    axes.legend(
+        handles, labels, fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(labels)
+    )
 
 
 def _mean(values: list[bool] | list[float]) -> float:
