@@ -15,6 +15,7 @@ from ..core.ports import ProposalContext, Proposer
 from ..core.snapshot import Snapshot
 from ..kernels.reference import bucket_log_probs
 from .beam import Beams, search
+from .companions import CompanionMemory, Companions, CompanionTable
 from .config import GenerativeConfig
 from .decoder import SemanticDecoder
 from .history import chosen_items
@@ -23,24 +24,33 @@ from .weights import load_decoder
 
 
 @dataclass(frozen=True, slots=True)
-class _Generated:
-    """The admitted items below the beams."""
+class _Weighed:
+    """Some admitted items, each with its log-probability."""
 
     slots: npt.NDArray[np.int64]  # [M]
     log_probs: npt.NDArray[np.float64]  # [M]
 
 
+NOTHING = _Weighed(np.empty(0, dtype=np.int64), np.empty(0))
+NO_COMPANIONS = Companions([], np.empty(0))
+
+
 class GenerativeProposer:
     """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.Proposer).
 
-    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight,
-    p_decoder the item's probability under the beam search (0 if the beams missed it) and p_memory the softmax over all
-    admitted items of the profile's match with their vectors. With one of the two off, the score is the other's
-    log-probability. Equal scores are ordered by a hash of the item's id.
+    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight and
+    p_decoder the item's probability under the beam search (0 if the beams missed it). p_memory itself mixes two
+    memories: (1 - c) times the softmax, over all admitted items, of the profile's match with their vectors, and c times
+    the item's share of the weight of the admitted companions of the history (c = 0 where it has none). With the
+    decoder or memory off, the score is the other's log-probability.
+    Equal scores are ordered by a hash of the item's id.
     """
 
-    def __init__(self, decoder: SemanticDecoder, model: str, config: GenerativeConfig) -> None:
+    def __init__(
+        self, decoder: SemanticDecoder, companions: CompanionTable, model: str, config: GenerativeConfig
+    ) -> None:
         self._decoder = decoder.eval()
+        self._memory = CompanionMemory(companions)
         self._model = model
         self._config = config
         self._device = next(decoder.parameters()).device
@@ -70,7 +80,7 @@ class GenerativeProposer:
         admitted = context.admitted & columns.alive
         reading = self._decoder.read(torch.from_numpy(self._history_vectors(context)).to(self._device))
         profile = reading.query.cpu().numpy()
-        generated = _Generated(np.empty(0, dtype=np.int64), np.empty(0))
+        generated = NOTHING
         if config.decoder:
             beams = search(self._decoder, reading, snapshot.trie, admitted, config.beam_width, context.deadline)
             if beams.late:
@@ -79,13 +89,24 @@ class GenerativeProposer:
         if not config.memory:
             return self._ranked(snapshot, generated, generated.slots, generated.log_probs, context.limit)
         near = nearest(profile, columns.vectors, admitted, config.neighbours)
-        slots = np.union1d(generated.slots, near.slots)
+        beside = self._companions(context, admitted)
+        slots = np.union1d(np.union1d(generated.slots, near.slots), beside.slots)
         scores = matches_of(profile, columns.vectors, slots) - near.log_total
+        if len(beside.slots):
+            scores = _mixed(_spread(slots, beside), scores, config.companion_weight)
         if config.decoder:
-            log_probs = np.full(len(slots), -np.inf)
-            log_probs[np.searchsorted(slots, generated.slots)] = generated.log_probs
-            scores = _mixed(log_probs, scores, config.generative_weight)
+            scores = _mixed(_spread(slots, generated), scores, config.generative_weight)
         return self._ranked(snapshot, generated, slots, scores, context.limit)
+
+    def _companions(self, context: ProposalContext, admitted: npt.NDArray[np.bool_]) -> _Weighed:
+        """The admitted companions of the history, each with its share of their weight."""
+        companions = self._memory.of(chosen_items(context.history)) if self._config.companion_weight else NO_COMPANIONS
+        slots = [context.snapshot.slot(item_id) for item_id in companions.item_ids]
+        kept = [place for place, slot in enumerate(slots) if slot is not None and admitted[slot]]
+        if not kept:
+            return NOTHING
+        weights = companions.weights[kept]
+        return _Weighed(np.array([slots[place] for place in kept], dtype=np.int64), np.log(weights / weights.sum()))
 
     def _refusal(self, context: ProposalContext) -> str:
         """Why nothing can be proposed whatever the model says; "" when something can."""
@@ -107,7 +128,7 @@ class GenerativeProposer:
     def _ranked(
         self,
         snapshot: Snapshot,
-        generated: _Generated,
+        generated: _Weighed,
         slots: npt.NDArray[np.int64],
         scores: npt.NDArray[np.float64],
         limit: int,
@@ -144,12 +165,12 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_decoder(folder, folder.parent / "tokenizer")
-    return GenerativeProposer(loaded.decoder.to(device), loaded.model, config)
+    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, loaded.model, config)
 
 
 def _items_below(
     beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
-) -> _Generated:
+) -> _Weighed:
     """The admitted items of each beam; those of one semantic ID share its probability by softmax of their match."""
     slots: list[npt.NDArray[np.int64]] = []
     log_probs: list[npt.NDArray[np.float64]] = []
@@ -163,14 +184,20 @@ def _items_below(
         else:
             log_probs.append(log_prob + bucket_log_probs(matches_of(profile, vectors, bucket)))
     if not slots:
-        return _Generated(np.empty(0, dtype=np.int64), np.empty(0))
-    return _Generated(np.concatenate(slots), np.concatenate(log_probs))
+        return NOTHING
+    return _Weighed(np.concatenate(slots), np.concatenate(log_probs))
 
 
-def _mixed(decoder: npt.NDArray[np.float64], memory: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
-    """log(weight · exp(decoder) + (1 - weight) · exp(memory)), where a weight of 0 or 1 silences one side. [M]"""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.logaddexp(np.log(weight) + decoder, np.log1p(-weight) + memory))
+def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:
+    """The log-probabilities of `some` at their places among `slots` (sorted), -inf at all others. [M]"""
+    log_probs = np.full(len(slots), -np.inf)
+    log_probs[np.searchsorted(slots, some.slots)] = some.log_probs
+    return log_probs
+
+
+def _mixed(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
+    """log(weight · exp(one) + (1 - weight) · exp(other)). [M]"""
+    return np.asarray(np.logaddexp(np.log(weight) + one, np.log1p(-weight) + other))
 
 
 def _tie(item_id: str) -> bytes:

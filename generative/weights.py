@@ -1,15 +1,17 @@
 """The decoder's artefact: its shape, its weights, and the tokenizer it was trained with."""
 
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 
 from ..core.artifact import seal, verified
 from ..core.errors import ArtifactError
+from .companions import CompanionTable
 from .decoder import DecoderShape, SemanticDecoder
 from .tokenizer import load_encoder
 
@@ -17,21 +19,26 @@ KIND = "decoder"
 FORMAT = 1
 _SHAPE = "shape.json"
 _WEIGHTS = "weights.pt"
+_COMPANIONS = "companions.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedDecoder:
-    """A decoder with its artefact's checksum."""
+    """A decoder and the companion table beside it, with their artefact's checksum."""
 
     decoder: SemanticDecoder
+    companions: CompanionTable
     model: str
 
 
-def save_decoder(folder: Path, decoder: SemanticDecoder, tokenizer: str, notes: dict[str, Any]) -> None:
+def save_decoder(
+    folder: Path, decoder: SemanticDecoder, companions: CompanionTable, tokenizer: str, notes: dict[str, Any]
+) -> None:
     """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
+    np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))
     seal(folder, KIND, FORMAT, {**notes, "tokenizer": tokenizer})
 
 
@@ -48,7 +55,18 @@ def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
         shape = msgspec.json.decode((folder / _SHAPE).read_bytes(), type=DecoderShape)
         decoder = SemanticDecoder(shape, torch.zeros(shape.levels, shape.codes, shape.vector_width))
         decoder.load_state_dict(torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True))
-    except (msgspec.DecodeError, RuntimeError, pickle.UnpicklingError) as error:
+        companions = _companions(folder / _COMPANIONS)
+    except (msgspec.DecodeError, OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{folder} cannot be read by this version ({reason}); train it again") from error
-    return LoadedDecoder(decoder.eval(), manifest.checksum)
+    return LoadedDecoder(decoder.eval(), companions, manifest.checksum)
+
+
+def _columns(table: CompanionTable) -> dict[str, Any]:
+    return {field.name: np.asarray(getattr(table, field.name)) for field in fields(table)}
+
+
+def _companions(path: Path) -> CompanionTable:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in ("item_ids", "bounds", "companions", "weights")}
+        return CompanionTable(**arrays, decay=float(file["decay"]), last=int(file["last"]))

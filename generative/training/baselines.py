@@ -55,7 +55,7 @@ class ItemKnn:
         counts = cooccurrence(training, items, settings.window, settings.gamma, settings.backward)
         left = np.maximum(degrees + settings.a, 1.0) ** -settings.pi
         right = np.maximum(degrees + settings.b, 1.0) ** -settings.pj
-        self._similar = (scipy.sparse.diags(left) @ counts @ scipy.sparse.diags(right)).tocsr()
+        self.similar = (scipy.sparse.diags(left) @ counts @ scipy.sparse.diags(right)).tocsr()
 
     def scores(self, history: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """[N]"""
@@ -63,8 +63,8 @@ class ItemKnn:
         weights = self._settings.decay ** np.arange(len(newest))
         scores = np.zeros(self._items)
         for row, weight in zip(newest.tolist(), weights.tolist(), strict=True):
-            low, high = self._similar.indptr[row], self._similar.indptr[row + 1]
-            scores[self._similar.indices[low:high]] += weight * self._similar.data[low:high]
+            low, high = self.similar.indptr[row], self.similar.indptr[row + 1]
+            scores[self.similar.indices[low:high]] += weight * self.similar.data[low:high]
         return scores
 
 

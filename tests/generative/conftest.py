@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from adgram.core.catalogue import Item
 from adgram.core.clock import SystemClock
 from adgram.core.marketplace import Manifest, Marketplace, write_entities, write_log, write_manifest

@@ -4,6 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from adgram.core import rows
 from adgram.core.artifact import seal, verified
 from adgram.core.catalogue import EncodedItem, Item
@@ -14,13 +17,12 @@ from adgram.core.errors import ArtifactError, ConfigError
 from adgram.core.feedback import FeedbackKind, Interaction
 from adgram.core.marketplace import Marketplace
 from adgram.core.ports import ProposalContext
+from adgram.generative.companions import CompanionTable
 from adgram.generative.config import GenerativeConfig
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.proposer import GenerativeProposer, load_proposer
 from adgram.generative.tokenizer import load_encoder
 from adgram.memory.snapshot import MemorySnapshot
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
 
@@ -36,7 +38,7 @@ class LateClock(ManualClock):
 def random_proposer(seed: int, **settings: object) -> GenerativeProposer:
     torch.manual_seed(seed)
     decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
-    return GenerativeProposer(decoder, "random", GenerativeConfig(**settings))  # type: ignore[arg-type]
+    return GenerativeProposer(decoder, CompanionTable.empty(), "random", GenerativeConfig(**settings))  # type: ignore[arg-type]
 
 
 def random_items(seed: int, count: int) -> list[EncodedItem]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from adgram.core.artifact import verified
 from adgram.core.clock import SystemClock
 from adgram.core.errors import MarketplaceError

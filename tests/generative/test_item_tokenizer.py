@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from adgram.core.catalogue import Item
 from adgram.core.errors import ArtifactError
 from adgram.core.marketplace import Marketplace
 from adgram.generative.features import BUCKETS, hashed_counts
 from adgram.generative.tokenizer import load_encoder
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.lists(st.text(max_size=8), max_size=3))

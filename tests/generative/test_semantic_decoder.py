@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from adgram.core.clock import Deadline, ManualClock
 from adgram.generative.beam import search
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.training.codes import CodeModel
 from adgram.kernels.reference import masked_log_softmax
 from adgram.memory.trie import SortedTrie
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHAPE = DecoderShape(levels=3, codes=5, vector_width=6, width=8, heads=2, layers=2, history_length=4)
 NEVER = Deadline.after_ms(1_000_000, ManualClock())
