@@ -110,3 +110,25 @@ def memory_log() -> Callable[..., MemoryLog]:
 def hashing_encoder() -> HashingEncoder:
     """An item encoder that needs no training."""
     return HashingEncoder()
+
+
+@pytest.fixture(scope="session")
+def tokenizer_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder whose tokenizer has random weights: enough for a worker, which only encodes."""
+    from adgram.generative.features import BUCKETS
+    from adgram.generative.tokenizer import TokenizerWeights, save_tokenizer
+
+    rng = np.random.default_rng(0)
+    content, width, codes = 4, 8, 16
+    weights = TokenizerWeights(
+        idf=np.ones(BUCKETS, np.float32),
+        content=rng.normal(size=(BUCKETS, content)).astype(np.float32),
+        interest=rng.normal(size=(content, width)).astype(np.float32),
+        known_ids=np.empty(0, "U1"),
+        known_offsets=np.empty((0, width), np.float32),
+        default=np.eye(1, width, dtype=np.float32)[0],
+        codebooks=rng.normal(size=(3, codes, width)).astype(np.float32),
+    )
+    folder = tmp_path_factory.mktemp("models")
+    save_tokenizer(folder / "tokenizer", weights, {})
+    return folder
