@@ -148,7 +148,7 @@ def _creative(
         campaign_id=campaign.campaign_id,
         format=AdFormat.NATIVE if size == NATIVE else AdFormat.BANNER,
         size=size,
-        title=plain_title(item.title),
+        title=plain_title(item.title, item.brand, item.category),
         text=text,
         landing_page=f"https://{advertiser.domain}/{item.item_id}",
         adomain=advertiser.domain,

@@ -89,7 +89,7 @@ def make_supply(items: Sequence[Item], currency: str, rng: np.random.Generator) 
         OFFER_RULE.replace("the median of the kind", f"{MEDIAN_PRICE_UNITS:g} {currency}"),
         f"creatives: a native one and {BANNERS_PER_ITEM} banners an item, sizes drawn by their share in "
         "iPinYou campaign 2259; "
-        "texts name brand and category only, titles are the item's without words that would be claims",
+        "texts name brand and category only, titles are the item's, brand and kind where the title makes claims",
     )
     return Supply(
         list(advertisers.values()), [entry for own in campaigns.values() for entry in own], offers, creatives, rules
@@ -121,7 +121,7 @@ def _creative(item: Item, size: Size, campaign: Campaign, advertiser: Advertiser
         campaign_id=campaign.campaign_id,
         format=AdFormat.NATIVE if size == NATIVE else AdFormat.BANNER,
         size=size,
-        title=plain_title(item.title),
+        title=plain_title(item.title, item.brand, item.category),
         text=plain_text(item.brand, item.category, variant),
         landing_page=f"https://{advertiser.domain}/{item.item_id}",
         adomain=advertiser.domain,

@@ -7,9 +7,9 @@ import numpy as np
 
 TITLE_CHARS = 60  # OpenRTB native titles are asked for at 25, 90 or 140; 60 fits a banner's one line
 TEXT_CHARS = 90  # the shortest common native description
-# Words of a source's title that are claims in an ad though they may be part of a name; the title is cut free of them.
+# Words of a source's title that would be claims in an ad, though they may be part of a name.
 _CLAIMS = re.compile(
-    r"\b(best|no\.? ?1|number one|#1|miracle|ultimate|perfect|guaranteed|100%|cures?|heals?|whiten(?:s|ing|er)?)\b",
+    r"(?<!\w)(best|no\.? ?1|number one|# ?1|miracle|ultimate|perfect|guaranteed|cures?|heals?|healing|top rated)(?!\w)",
     re.IGNORECASE,
 )
 
@@ -24,10 +24,11 @@ def clipped(text: str, limit: int) -> str:
     return (head[:cut] if cut > limit // 2 else head).rstrip(" ,;-(") + "…"
 
 
-def plain_title(title: str) -> str:
-    """A source's title without words that would be claims in an ad; never empty for a title that has letters."""
-    cleaned = " ".join(_CLAIMS.sub(" ", title).split()).strip(" ,;-")
-    return clipped(cleaned or title, TITLE_CHARS)
+def plain_title(title: str, brand: str, category: Sequence[str]) -> str:
+    """A source's title, or, where that would make claims, brand and kind; cutting words out could turn its sense."""
+    if _CLAIMS.search(title) and category:
+        title = f"{brand} {category[-1]}".strip()
+    return clipped(title, TITLE_CHARS)
 
 
 def plain_text(brand: str, category: Sequence[str], variant: int) -> str:
