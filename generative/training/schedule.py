@@ -87,8 +87,10 @@ class Stage:
                     break
             self.epoch += 1
             self.module.eval()
+            started = self.clock.monotonic_ns()
             with torch.inference_mode():
                 figure = validate()
+            self.spent_s += (self.clock.monotonic_ns() - started) / NS_PER_SECOND
             if figure >= self.best:
                 self.best, self.best_epoch = figure, self.epoch
                 best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}

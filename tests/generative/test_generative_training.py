@@ -12,13 +12,14 @@ from adgram.core.clock import SystemClock
 from adgram.core.errors import MarketplaceError
 from adgram.core.marketplace import Marketplace, write_entities, write_log, write_manifest
 from adgram.generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
+from adgram.generative.training.catalogue_tree import CatalogueTree
 from adgram.generative.training.codebook import codes_for, fit_codebooks, quantise
-from adgram.generative.training.codes import LiveCodes
 from adgram.generative.training.content import cooccurrence
 from adgram.generative.training.evaluation import chosen_users, ranking_score
 from adgram.generative.training.fit import TrainingOptions, fit
 from adgram.generative.training.schedule import padded, shuffled_batches
 from adgram.generative.training.sequences import UserSequence, user_sequences, windows
+from adgram.memory.trie import SortedTrie
 
 SHORT = TrainingOptions(
     minutes=1, seed=3, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
@@ -193,8 +194,42 @@ def test_the_number_of_codes_grows_with_the_catalogue(items, codes):
 def test_live_codes_are_those_of_the_catalogue():
     """Along a true path, exactly the codes that continue to some item live."""
     sids = np.array([[0, 1], [0, 2], [3, 1]], dtype=np.int32)
-    masks = LiveCodes.of(sids, 4).masks(torch.tensor([[0, 2], [3, 1]]))
+    tree = CatalogueTree.of(sids, 4)
+    masks = tree.masks(tree.places(torch.tensor([[0, 2], [3, 1]])))
     assert masks.int().tolist() == [[[1, 0, 0, 1], [0, 1, 1, 0]], [[1, 0, 0, 1], [0, 1, 0, 0]]]
+
+
+def test_a_distribution_over_items_divides_among_codes():
+    """What the items below each child sum to, given the true path, is the child's share."""
+    rng = np.random.default_rng(0)
+    sids = rng.integers(0, 4, (30, 3)).astype(np.int32)
+    tree = CatalogueTree.of(sids, 4)
+    weights = torch.from_numpy(rng.random((2, 30)).astype(np.float32))
+    weights /= weights.sum(dim=1, keepdim=True)
+    paths = sids[[5, 9]]
+    shares = tree.shares(weights[:, tree.order], tree.places(torch.from_numpy(paths.astype(np.int64))))
+    for row, path in enumerate(paths):
+        for level in range(3):
+            below = (sids[:, :level] == path[:level]).all(axis=1)
+            total = float(weights[row][torch.from_numpy(below)].sum())
+            for code in range(4):
+                part = float(weights[row][torch.from_numpy(below & (sids[:, level] == code))].sum())
+                assert float(shares[row, level, code]) == pytest.approx(part / total, abs=1e-5)
+
+
+def test_the_catalogue_tree_is_the_trie_that_serves():
+    """Validation searches the same tree as serving when everything is admitted."""
+    rng = np.random.default_rng(1)
+    sids = rng.integers(0, 4, (25, 3)).astype(np.int32)
+    tree, trie = CatalogueTree.of(sids, 4), SortedTrie.empty(4).inserted(sids, np.arange(25, dtype=np.int32))
+    everything = np.arange(26, dtype=np.int32)
+    prefixes = np.zeros(1, dtype=np.int64)
+    for level in range(3):
+        live = tree.live_children(prefixes, level, everything)
+        assert np.array_equal(live, trie.live_children(prefixes, level, everything))
+        parents, codes = np.nonzero(live)
+        prefixes = prefixes[parents] * 4 + codes
+    assert all(np.array_equal(tree.leaves(tuple(sid)), trie.leaves(tuple(sid))) for sid in sids.tolist())
 
 
 def test_cooccurrence_counts_neighbours_by_distance():
