@@ -87,6 +87,8 @@ class Ledger:
     def __init__(self, path: Path, ttl_s: int, charge_on: str) -> None:
         self._db = connect(path)
         self._db.executescript(_SCHEMA)
+        # The first write makes the WAL file and waits for the disk; better here than in the first request.
+        self._db.execute("PRAGMA user_version = 1")
         self._outbox = Outbox(self._db)
         self._ttl_ns, self._charge_kind = ttl_s * NS_PER_SECOND, NoticeKind(charge_on)
         self._held: defaultdict[tuple[str, int], int] = defaultdict(int)
