@@ -12,7 +12,7 @@ class MemoryConfig:
     collection: str = "adgram"
     timeout_s: float = 10.0
     codes_per_level: int = 256
-    recent_versions: int = 256  # snapshots kept for `as_of`; they share structure, so one costs what changed in it
+    recent_versions: int = 64  # snapshots kept for `as_of`; one costs the arrays that changed in it, at most megabytes
     rows_per_slice: int = 64  # about 1 ms of folding, well under the interpreter's 5 ms switch interval
     pause_ms: float = 1.0  # between slices, so that a large commit takes at most half of the serving thread's time
     sink_interval_ms: int = 500  # commits of this long become one batch in the store: its granularity of `as_of`

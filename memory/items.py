@@ -28,6 +28,7 @@ class Items:
     slots: "Map[str, int]"  # of every item ever seen
     columns: ItemColumns
     trie: SortedTrie
+    room: "Room"
     misfits: int = 0
 
     @classmethod
@@ -41,7 +42,7 @@ class Items:
             stock=np.empty(0, np.int64),
             popularity=np.empty(0, np.float32),
         )
-        return cls(Map(), Map(), columns, SortedTrie.empty(codes_per_level))
+        return cls(Map(), Map(), columns, SortedTrie.empty(codes_per_level), Room(columns.vectors))
 
     def changed(
         self, items: Mapping[str, EncodedItem | None], offers: "Map[str, Offer]", offers_changed: Iterable[str]
@@ -70,9 +71,11 @@ class Items:
             fits = self._fits(encoded, levels, width)
             misfits += not fits
             put.append(_Put(slots[item_id], encoded, fits))
-        columns = _grown(columns, tuple(item_ids), levels, width, offers)
-        placed = _placed(columns, put, gone)
-        return Items(by_id.finish(), slots.finish(), placed, _retried(self.trie, columns, placed, put, gone), misfits)
+        before, room = columns.count, self.room.grown(columns.vectors, len(item_ids) - columns.count, width)
+        columns = _grown(columns, tuple(item_ids), levels, room, offers)
+        placed = _placed(columns, put, gone, room, before)
+        trie = _retried(self.trie, columns, placed, put, gone)
+        return Items(by_id.finish(), slots.finish(), placed, trie, room, misfits)
 
     def _restocked(self, offers: "Map[str, Offer]", changed: Iterable[str]) -> ItemColumns:
         known = [item_id for item_id in changed if item_id in self.slots]
@@ -99,6 +102,29 @@ class Items:
         )
 
 
+@dataclass(slots=True)
+class Room:
+    """A buffer of vectors with room for more, shared by versions that only add to each other.
+
+    Rows up to `used` belong to some version and are never written again. A version that has the last word (it ends at
+    `used`) may append behind it, which no other version can see; any other copies.
+    """
+
+    buffer: npt.NDArray[np.float32]  # [capacity, D]
+    used: int = 0
+
+    def grown(self, vectors: npt.NDArray[np.float32], new: int, width: int) -> "Room":
+        """A buffer that begins with `vectors` and has `new` zero rows more in use."""
+        count = len(vectors)
+        if new and (self.used != count or vectors.base is not self.buffer or count + new > len(self.buffer)):
+            buffer = np.zeros((count + new + max(new, count // 2), width), np.float32)
+            if count:
+                buffer[:count] = vectors
+            return Room(buffer, count + new)
+        self.used += new
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class _Put:
     slot: int
@@ -107,7 +133,7 @@ class _Put:
 
 
 def _grown(
-    columns: ItemColumns, item_ids: tuple[str, ...], levels: int, width: int, offers: "Map[str, Offer]"
+    columns: ItemColumns, item_ids: tuple[str, ...], levels: int, room: Room, offers: "Map[str, Offer]"
 ) -> ItemColumns:
     """Room for the new items, dead until they are placed."""
     new = len(item_ids) - columns.count
@@ -117,15 +143,18 @@ def _grown(
     return ItemColumns(
         item_ids=item_ids,
         sids=_frozen(_appended(columns.sids.reshape(-1, levels), np.full((new, levels), -1, np.int32))),
-        vectors=_frozen(_appended(columns.vectors.reshape(-1, width), np.zeros((new, width), np.float32))),
+        vectors=_frozen(room.buffer[: len(item_ids)]),
         alive=_frozen(_appended(columns.alive, np.zeros(new, np.bool_))),
         stock=_frozen(_appended(columns.stock, np.asarray(stock, np.int64))),
         popularity=_frozen(_appended(columns.popularity, np.zeros(new, np.float32))),
     )
 
 
-def _placed(columns: ItemColumns, put: Sequence[_Put], gone: Sequence[int]) -> ItemColumns:
-    """The columns with the put items written and the gone ones dead; columns that do not change are shared."""
+def _placed(columns: ItemColumns, put: Sequence[_Put], gone: Sequence[int], room: Room, before: int) -> ItemColumns:
+    """The columns with the put items written and the gone ones dead; columns that do not change are shared.
+
+    Slots from `before` on are new: only this version sees their rows, so their vectors are written in place.
+    """
     slots = np.asarray([one.slot for one in put], np.int32)
     alive, popularity = columns.alive.copy(), columns.popularity.copy()
     alive[list(gone)] = False
@@ -140,12 +169,13 @@ def _placed(columns: ItemColumns, put: Sequence[_Put], gone: Sequence[int]) -> I
     vectors = np.frombuffer(b"".join(one.item.vector for one in fitting), np.float32).reshape(len(fitting), -1)
     if np.array_equal(columns.sids[slots], codes) and np.array_equal(columns.vectors[slots], vectors):
         return columns  # only words or popularity changed
-    sids, all_vectors = columns.sids.copy(), columns.vectors.copy()
+    in_place = bool((slots >= before).all())
+    sids, all_vectors = columns.sids.copy(), room.buffer if in_place else columns.vectors.copy()
     sids[slots] = codes
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     near_unit = np.abs(norms - 1) < NORM_TOLERANCE
     all_vectors[slots] = np.where(near_unit, vectors, vectors / np.where(norms > 0, norms, 1))
-    return replace(columns, sids=_frozen(sids), vectors=_frozen(all_vectors))
+    return replace(columns, sids=_frozen(sids), vectors=columns.vectors if in_place else _frozen(all_vectors))
 
 
 def _retried(

@@ -175,6 +175,7 @@ def _work(
     sink: bool,
 ) -> None:
     from ..generative.tokenizer import load_encoder
+    from ..rules.rulebook import Rulebook
     from ..streaming.dead_letters import CountedDeadLetters
     from ..streaming.log import KafkaCommitFeed, KafkaCommitLog
     from ..streaming.shard import Surroundings
@@ -206,7 +207,7 @@ def _work(
             writer.start()
             stack.callback(writer.stop)
     dead_letters = CountedDeadLetters(publisher)
-    around = Surroundings(streaming, log, encoder, dead_letters, SystemClock(), store)
+    around = Surroundings(streaming, log, encoder, dead_letters, SystemClock(), store, Rulebook.validate)
     owned = Shards(around)
     if batch:
         _run_batch(streaming, owned, until_idle_s)

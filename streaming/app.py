@@ -43,6 +43,7 @@ class Worker:
     def run(self) -> None:
         """Returns after SIGTERM or SIGINT with all that was folded committed, else `failure` says why it stopped."""
         worker = faust.Worker(self.app, loglevel=logging.ERROR, redirect_stdouts=False, quiet=True)
+        worker.spinner = None  # it draws on terminals and on logs alike
         try:
             worker.execute_from_commandline()
         except SystemExit as stop:

@@ -21,7 +21,7 @@ from .folds.state import ShardState
 from .partitions import partition_of
 from .watermark import Watermark
 
-RuleCheck = Callable[[Rule], str]  # why a rule cannot be taken, "" when it can
+RuleCheck = Callable[[str], None]  # InvalidEvent when an expression cannot be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,7 @@ class Shard:
             feedback.fold(self._state, event)
         else:
             if isinstance(event.value, Rule) and self._around.check_rule is not None:
-                problem = self._around.check_rule(event.value)
-                if problem:
-                    raise InvalidEvent("wrong-rule", problem)
+                self._around.check_rule(event.value.expression)
             catalogue.fold(self._state, topic, event)
 
     def _rows(self) -> tuple[Row, ...]:

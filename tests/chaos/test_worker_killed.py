@@ -74,6 +74,7 @@ def test_a_worker_killed_twice_mid_stream_loses_and_doubles_nothing(config, toke
             _until(log, worker, reached, 60)
             worker.kill()
             worker.wait()
+            assert _events(log) < EVENTS, "it was not killed in mid-stream"
             worker = _started(config, tokenizer_models, tmp_path / "log")
         _until(log, worker, EVENTS, 60)
         time.sleep(1.0)  # anything folded twice would be committed by then

@@ -176,3 +176,17 @@ def test_readings_that_expired_are_unknown():
     assert snapshot.environment("CN/beijing", 9) == rain
     assert snapshot.environment("CN/beijing", 10) == Environment("CN/beijing")
     assert snapshot.environment("CN", 9) == Environment("CN")
+
+
+@given(HISTORY, st.lists(ROW, max_size=8), st.lists(ROW, max_size=8))
+def test_two_versions_made_from_one_do_not_disturb_each_other(history, one_way, another_way):
+    """Versions share buffers, yet each of two successors reads as if it were alone."""
+    number = len(history) + 1
+    snapshot, _ = _folded(history)
+    first = snapshot.fold(_commit(number, one_way))
+    before = (first.items.vectors.copy(), first.items.sids.copy(), first.items.alive.copy())
+    second = snapshot.fold(_commit(number, another_way))
+    alone, _ = _folded([*history, another_way])
+    for snapshot, expected in ((first, before), (second, (alone.items.vectors, alone.items.sids, alone.items.alive))):
+        read = (snapshot.items.vectors, snapshot.items.sids, snapshot.items.alive)
+        assert all(np.array_equal(mine, theirs) for mine, theirs in zip(read, expected, strict=True))

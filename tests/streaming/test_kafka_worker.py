@@ -80,6 +80,16 @@ def _item(key):
     return Event(f"item/{key}", time.time_ns(), key, Item(key, f"title of {key}"))
 
 
+def _send_raw(publisher, payload):
+    publisher._send(Topic.ITEMS, payload, b"bad")
+
+
+def _creative(number):
+    key = f"c{number}"
+    value = Creative(key, f"new{number}", "k", AdFormat.NATIVE, Size(0, 0), "t", "", "https://a.example", "a.example")
+    return Event(key, time.time_ns(), key, value)
+
+
 def _dead_letters(config):
     reader = consumer(config)
     partition = TopicPartition(config.topic(Topic.DEAD_LETTERS), 0)
@@ -107,22 +117,14 @@ def test_published_items_are_in_the_trie_within_two_seconds_and_bad_ones_in_the_
         waits = []
         for number in range(20):
             if number == 10:
-                publisher._send(Topic.ITEMS, b"{nonsense", b"bad")
+                _send_raw(publisher, b"{nonsense")
             publisher.publish(Topic.ITEMS, _item(f"new{number}"))
-            creative = Creative(
-                f"c{number}", f"new{number}", "k", AdFormat.NATIVE, Size(0, 0), "t", "", "https://a", "a"
-            )
-            publisher.publish(
-                Topic.CREATIVES, Event(f"c{number}", time.time_ns(), f"c{number}", creative), f"new{number}"
-            )
+            publisher.publish(Topic.CREATIVES, _creative(number), f"new{number}")
             publisher.flush(5)
             waits.append(_until(lambda key=f"new{number}": follower.current().slot(key) is not None, VISIBLE_S))
         current = follower.current()
         assert {current.items.item_ids[slot] for slot in current.trie.leaf_slots} >= {f"new{n}" for n in range(20)}
         _until(lambda: all(follower.current().creative_slots(f"new{n}") for n in range(20)), VISIBLE_S)
-        publisher.publish(Topic.ITEMS, _item("last"))
-        publisher.flush(5)
-        time.sleep(0.05)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(15) == 0, (tmp_path / "log").read_text()
     (headers, letter), *others = _dead_letters(config)
@@ -143,9 +145,8 @@ def test_the_batch_consumer_folds_a_history_and_faust_goes_on_from_there(config,
     with _follower(config) as follower:
         assert sum(user.events for user in follower.current().users()) == 3_000
         with _worker(config, tokenizer_models, tmp_path / "log") as worker:
-            publisher.publish(
-                Topic.FEEDBACK, Event("new", time.time_ns(), "u1", Feedback(FeedbackKind.CLICK, "u1", "i1"))
-            )
+            click = Feedback(FeedbackKind.CLICK, "u1", "i1")
+            publisher.publish(Topic.FEEDBACK, Event("new", time.time_ns(), "u1", click))
             publisher.flush(5)
             _until(lambda: sum(user.events for user in follower.current().users()) >= 3_001, 30)
             assert sum(user.events for user in follower.current().users()) == 3_001

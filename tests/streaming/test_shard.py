@@ -3,6 +3,7 @@ import pytest
 from adgram.core.catalogue import Creative, Item, Rule
 from adgram.core.clock import NS_PER_HOUR, NS_PER_MS, ManualClock
 from adgram.core.commit import Table
+from adgram.core.errors import InvalidEvent
 from adgram.core.event import Event, Topic
 from adgram.core.feedback import Feedback, FeedbackKind
 from adgram.core.request import AdFormat, Size
@@ -67,14 +68,15 @@ def test_items_are_encoded_and_committed_with_what_belongs_to_them(around):
 
 def test_replayed_records_are_dropped_before_and_after_a_restart(around):
     """Offsets at or below the covered ones never fold again, whoever replays them."""
+    # Each delivery has an event id of its own here, so that nothing but the offset can tell a replay.
     shard = Shard.open(0, around)
-    for _ in range(2):
+    for delivery in range(2):
         for number in range(5):
-            shard.feed(Topic.FEEDBACK, number, *_click(number))
+            shard.feed(Topic.FEEDBACK, number, *_click(f"{number}.{delivery}"))
     shard.commit(0)
     restarted = Shard.open(0, around)
     for number in range(8):
-        restarted.feed(Topic.FEEDBACK, number, *_click(number))
+        restarted.feed(Topic.FEEDBACK, number, *_click(f"{number}.2"))
     restarted.commit(0)
     assert _memory(around).user("u").events == 8
 
@@ -149,13 +151,17 @@ def test_a_key_in_the_wrong_partition_is_refused(around):
 
 def test_a_rule_that_does_not_compile_never_reaches_memory(around):
     """The check handed in refuses it with its reason."""
+
+    def refuse(expression):
+        raise InvalidEvent("invalid-rule", f"{expression} is no CEL")
+
     around = Surroundings(
-        around.config, around.log, around.encoder, around.dead_letters, around.clock, check_rule=lambda rule: "no CEL"
+        around.config, around.log, around.encoder, around.dead_letters, around.clock, check_rule=refuse
     )
     shard = Shard.open(0, around)
     shard.feed(Topic.RULES, 0, b"r", events.encode(Event("e", NOW, "r", Rule("r", "1 +", "x"))))
     assert shard.commit(0).rows == ()
-    assert around.dead_letters.letters[0].reason == "wrong-rule"
+    assert around.dead_letters.letters[0].reason == "invalid-rule"
 
 
 def test_an_idle_shard_follows_the_watermark_of_the_others_once_a_second(around):
