@@ -126,7 +126,7 @@ def _equal(codes: Ints, history: Ints, item: Ints) -> npt.NDArray[np.bool_]:
 
 def _first(hits: npt.NDArray[np.bool_]) -> Floats:
     """[R] the position of the newest hit, HISTORY where there is none."""
-    return np.where(hits.any(axis=1), hits.argmax(axis=1), HISTORY).astype(np.float64)
+    return np.asarray(np.where(hits.any(axis=1), hits.argmax(axis=1), HISTORY), np.float64)
 
 
 def _age_of_first(hits: npt.NDArray[np.bool_], age_h: Floats) -> Floats:
@@ -141,4 +141,5 @@ def _mean_of_known(values: Floats) -> Floats:
     counted = ~np.isnan(values)
     count = counted.sum(axis=1)
     total = np.where(counted, values, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean
