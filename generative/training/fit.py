@@ -27,6 +27,7 @@ from .interest import InterestModel
 from .schedule import Plan, Report, Stage, shuffled_batches
 from .sequences import UserSequence, as_rows, user_sequences, windows
 
+MS_PER_MINUTE = 60_000
 _MIN_EVENTS = 100  # below this there is nothing to learn from, and every figure would be noise
 _RIDGE = 1.0  # content vectors have unit length, so this equals one item's worth of doubt
 _FIRST_SHARE = 0.6  # of the minutes: naming among all items costs more per epoch than spelling codes
@@ -119,7 +120,8 @@ def fit(
     )
     report("content", 1.0, f"{content.vectors.shape[1]} dimensions")
 
-    first = _learn_interest(content, data, shape, options, checkpoints, clock, report, rng)
+    left = options.minutes - elapsed_ms(started, clock) / MS_PER_MINUTE
+    first = _learn_interest(content, data, shape, options, left * _FIRST_SHARE, checkpoints, clock, report, rng)
     shutil.rmtree(models / "tokenizer", ignore_errors=True)
     save_tokenizer(
         models / "tokenizer",
@@ -131,7 +133,8 @@ def fit(
     vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
     sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
 
-    second = _learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, checkpoints, clock, report)
+    left = options.minutes - elapsed_ms(started, clock) / MS_PER_MINUTE
+    second = _learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, left, checkpoints, clock, report)
     shutil.rmtree(models / "decoder", ignore_errors=True)
     save_decoder(models / "decoder", second.decoder, _companion_table(data, item_ids), tokenizer.model, notes)
     shutil.rmtree(checkpoints)
@@ -145,7 +148,7 @@ def fit(
         int(sharing[sharing > 1].sum()),
         first.figure,
         second.figure,
-        elapsed_ms(started, clock) / 60_000,
+        elapsed_ms(started, clock) / MS_PER_MINUTE,
     )
 
 
@@ -182,6 +185,7 @@ def _learn_interest(
     data: _Data,
     shape: DecoderShape,
     options: TrainingOptions,
+    minutes: float,
     checkpoints: Path,
     clock: Clock,
     report: Report,
@@ -196,7 +200,7 @@ def _learn_interest(
     empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
     model = InterestModel(SemanticDecoder(shape, empty), content.vectors, interest, offsets, data.met)
     cut = windows(data.training, shape.history_length + 1)
-    plan = Plan("interest", options.interest_epochs, options.minutes * _FIRST_SHARE, 1e-3, options.seed)
+    plan = Plan("interest", options.interest_epochs, minutes, 1e-3, options.seed)
     stage = Stage(plan, model, clock, checkpoints / "interest.pt")
     stage.run(
         lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
@@ -239,6 +243,7 @@ def _learn_codes(
     data: _Data,
     shape: DecoderShape,
     options: TrainingOptions,
+    minutes: float,
     checkpoints: Path,
     clock: Clock,
     report: Report,
@@ -252,7 +257,7 @@ def _learn_codes(
     cut = windows(data.training, shape.history_length + 1)
     # A search takes some 5 ms: a share of the training, so that small catalogues stay quick.
     searched = min(_SEARCHED_USERS, len(data.training) // 20 + 1)
-    plan = Plan("codes", options.code_epochs, options.minutes * (1 - _FIRST_SHARE), 1e-3, options.seed + 1)
+    plan = Plan("codes", options.code_epochs, minutes, 1e-3, options.seed + 1)
     stage = Stage(plan, model, clock, checkpoints / "codes.pt")
     stage.run(
         lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
