@@ -4,7 +4,8 @@ The broker is noida-db: kill -9 loses records it acknowledged, and a consumer th
 For anything but a demo or a test, name a real Kafka.
 """
 
-import shutil
+import ctypes
+import signal
 import socket
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import noida_db
+
 from ..core.errors import Unavailable
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the child gets a signal when its parent dies, however it dies
 POLL_S = 0.05
 
 
@@ -47,14 +51,16 @@ def start_broker(folder: Path, port: int = 0, timeout_s: float = 20.0) -> LocalP
     """A running Kafka-protocol broker on loopback that keeps its data in `folder`; port 0 picks a free one."""
     port = port or free_port()
     arguments = ["start", "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(folder)]
-    return _started("noida-db", arguments, folder, port, timeout_s)
+    # The package's own start script leaves the broker running when it is terminated, so the broker itself is started.
+    program = Path(noida_db.__file__).with_name("noida-db")
+    return _started(program, arguments, folder, port, timeout_s)
 
 
 def start_milvus(folder: Path, port: int = 0, timeout_s: float = 60.0) -> LocalProcess:
     """A running Milvus Lite server on loopback that keeps its data in `folder`; its URI is `http://<address>`."""
     port = port or free_port()
     arguments = ["server", "--data-dir", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-    return _started("milvus-lite", arguments, folder, port, timeout_s)
+    return _started(Path(sys.executable).with_name("milvus-lite"), arguments, folder, port, timeout_s)
 
 
 def free_port() -> int:
@@ -64,27 +70,37 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _started(program: str, arguments: list[str], folder: Path, port: int, timeout_s: float) -> LocalProcess:
-    beside = Path(sys.executable).with_name(program)
-    executable = str(beside) if beside.exists() else shutil.which(program)
-    if executable is None:
-        raise Unavailable(f"{program} is not installed beside {sys.executable}; install the project's dependencies")
+def _started(program: Path, arguments: list[str], folder: Path, port: int, timeout_s: float) -> LocalProcess:
+    name = program.name
+    if not program.exists():
+        raise Unavailable(f"{name} is not installed at {program}; install the project's dependencies")
     if _listening(port):
-        raise Unavailable(f"port {port} is in use; choose another one for {program}")
+        raise Unavailable(f"port {port} is in use; choose another one for {name}")
     folder.mkdir(parents=True, exist_ok=True)
-    output = folder / f"{program}.log"
+    output = folder / f"{name}.log"
     with output.open("ab") as log:
-        process = subprocess.Popen([executable, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    child = LocalProcess(program, f"127.0.0.1:{port}", process)
+        process = subprocess.Popen(
+            [str(program), *arguments],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C reaches the program that started it, which then stops it in order
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - a system call alone
+        )
+    child = LocalProcess(name, f"127.0.0.1:{port}", process)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Unavailable(f"{program} stopped at once with code {process.returncode}; see {output}")
+            raise Unavailable(f"{name} stopped at once with code {process.returncode}; see {output}")
         if _listening(port):
             return child
         time.sleep(POLL_S)
     child.stop()
-    raise Unavailable(f"{program} did not listen on port {port} within {timeout_s:.0f} s; see {output}")
+    raise Unavailable(f"{name} did not listen on port {port} within {timeout_s:.0f} s; see {output}")
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _listening(port: int) -> bool:
