@@ -8,6 +8,7 @@ from adgram.simulator.auction import AuctionKind, Entry, clear
 prices = st.integers(min_value=-1000, max_value=3_000_000)
 entries = st.lists(prices, max_size=8).map(lambda values: [Entry(f"b{i}", value) for i, value in enumerate(values)])
 reserves = st.integers(min_value=0, max_value=3_000_000)
+lies = st.integers(min_value=0, max_value=1200)
 kinds = st.sampled_from(AuctionKind)
 
 
@@ -32,7 +33,7 @@ def test_it_sells_to_the_highest_eligible_bid_or_not_at_all(
         assert sale.winner is next(entry for entry in eligible if entry.price_micros == best)
 
 
-@given(st.lists(st.integers(1, 1000), min_size=0, max_size=5), st.integers(0, 1000), st.integers(1, 1000), prices)
+@given(st.lists(st.integers(1, 1000), min_size=0, max_size=5), st.integers(0, 1000), st.integers(1, 1000), lies)
 def test_bidding_the_truth_is_never_worse_in_a_second_price_auction(
     others: list[int], reserve: int, worth: int, lie: int
 ) -> None:

@@ -34,6 +34,8 @@ from adgram.simulator.world import Act, Audience, SilentAudience
 SIZE = Size(300, 250)
 SECRET = b"test"
 CREATIVE = Creative("c1", "i1", "k1", AdFormat.BANNER, SIZE, "t", "x", "https://a.example", "a.example")
+WIDE = replace(CREATIVE, creative_id="wide", size=Size(728, 90))
+NATIVE = replace(CREATIVE, creative_id="native", format=AdFormat.NATIVE, size=Size(0, 0))
 CAMPAIGN = Campaign("k1", "a1", Objective.CLICK, Money(5_000, "CNY"), Money(10**9, "CNY"))
 
 
@@ -113,7 +115,7 @@ def _loop(
         bidder,
         rule or AgainstRivals(Rivals(1, 3)),
         people or SilentAudience(),
-        Inspector([CREATIVE], [CAMPAIGN]),
+        Inspector([CREATIVE, WIDE, NATIVE], [CAMPAIGN]),
         publisher,
         Pseudonymiser(SECRET),
         clock or SystemClock(),
@@ -203,6 +205,9 @@ def test_a_bidder_that_is_away_costs_errors_not_the_run() -> None:
         ({"item_id": "i9"}, "creative of another item"),
         ({"campaign_id": "k9"}, "creative of another campaign"),
         ({"width": 728, "height": 90}, "wrong size"),
+        ({"creative_id": "wide"}, "wrong size"),
+        ({"creative_id": "wide", "width": 728, "height": 90}, "wrong size"),
+        ({"creative_id": "native", "width": 0, "height": 0}, "wrong format"),
         ({"bid_price": Money(99_000, "CNY")}, "under floor"),
         ({"bid_price": Money(900_000, "USD")}, "wrong currency"),
         ({"impression_id": "2"}, "unknown impression"),

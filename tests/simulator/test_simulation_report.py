@@ -124,6 +124,18 @@ def test_a_rain_shock_wets_one_place_and_no_other(small_world: Marketplace) -> N
         assert reading.expires > due.at
 
 
+def test_a_crowd_shock_fills_one_place_and_no_other(small_world: Marketplace) -> None:
+    """Only the crowd of that place changes, to what the shock says."""
+    world = World.open(small_world, seed=1)
+    offerings = _peak(small_world)
+    scenario = scenario_named("crowd", world.climate, offerings)
+    after = shocked(world.climate, scenario, offerings)
+    changed = np.argwhere(after.crowd != world.climate.crowd)
+    assert {int(place) for place in changed[:, 0]} == {after.place_index(scenario.shocks[0].place_id)}
+    assert after.at(scenario.shocks[0].place_id, offerings[-1].request.event_time).crowd == 2.5
+    assert np.array_equal(after.weather, world.climate.weather)
+
+
 def test_rain_makes_umbrellas_clicked_where_it_falls(small_world: Marketplace) -> None:
     """The truth moves with the weather of the place, in the sensitive category only."""
     world = World.open(small_world, seed=1)
