@@ -159,6 +159,10 @@ class CommitStore(Protocol):
         """
         ...
 
+    def as_of(self, shard: int, event_time: int) -> int:
+        """The newest marked commit number of a shard whose watermark is not later than `event_time`; 0 for none."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -97,7 +97,7 @@ def publish(
         if catalogue:
             yield from publishing.catalogue(market, time.time_ns())
         if history:
-            yield from publishing.history(market, pseudonymiser, lambda _row: True)
+            yield from publishing.history(market, pseudonymiser)
 
     with ExitStack() as stack:
         publisher = _publisher(streaming, stack)
@@ -153,10 +153,11 @@ def stop(
     lift: Annotated[bool, typer.Option("--lift", help="Lift the stop instead.")] = False,
     bootstrap: BootstrapOption = "",
     prefix: PrefixOption = "",
+    shards: ShardsOption = 0,
     config: ConfigOption = None,
 ) -> None:
     """Halt an advertiser, campaign, creative or item in every engine at once, or lift that again."""
-    streaming = _streaming(load(config), bootstrap, prefix, 0)
+    streaming = _streaming(load(config), bootstrap, prefix, shards)
     with ExitStack() as stack:
         publisher = _publisher(streaming, stack)
         publisher.publish_stop(Stop(scope, target, reason, time.time_ns(), lift))

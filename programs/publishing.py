@@ -1,6 +1,6 @@
 """A marketplace as source events: its catalogue as of now, its interactions as the feedback they would have been."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,14 @@ def catalogue(marketplace: Marketplace, event_time: int) -> Iterator[Outgoing]:
         yield told(Topic.CREATIVES, creative.creative_id, creative, creative.item_id)
 
 
-def history(marketplace: Marketplace, pseudonymiser: Pseudonymiser, kept: Callable[[int], bool]) -> Iterator[Outgoing]:
-    """The interactions log as feedback under pseudonyms, oldest first; `kept` says which rows, by number."""
+def history(marketplace: Marketplace, pseudonymiser: Pseudonymiser) -> Iterator[Outgoing]:
+    """The interactions log as feedback under pseudonyms, oldest first."""
     name = marketplace.manifest.name
     row = 0
     for batch in marketplace.log("interactions").to_batches(HISTORY_ROWS):
         columns = (batch.column(column).to_pylist() for column in ("event_time", "user_id", "item_id", "kind"))
         for event_time, user_id, item_id, kind in zip(*columns, strict=True):
-            if kept(row):
-                user_key = pseudonymiser.user_key(user_id)
-                value = Feedback(FeedbackKind(kind), user_key=user_key, item_id=item_id)
-                event = Event(f"{name}/{row}", event_time, user_key or item_id, value)
-                yield Outgoing(Topic.FEEDBACK, event)
+            user_key = pseudonymiser.user_key(user_id)
+            value = Feedback(FeedbackKind(kind), user_key=user_key, item_id=item_id)
+            yield Outgoing(Topic.FEEDBACK, Event(f"{name}/{row}", event_time, user_key or item_id, value))
             row += 1

@@ -190,3 +190,16 @@ def test_two_versions_made_from_one_do_not_disturb_each_other(history, one_way, 
     for snapshot, expected in ((first, before), (second, (alone.items.vectors, alone.items.sids, alone.items.alive))):
         read = (snapshot.items.vectors, snapshot.items.sids, snapshot.items.alive)
         assert all(np.array_equal(mine, theirs) for mine, theirs in zip(read, expected, strict=True))
+
+
+def test_a_version_that_was_followed_by_another_copies_before_it_grows_again():
+    """Both successors append an item behind the same two; neither writes into the other's."""
+    both = [(Table.ITEM, "a", _item("a", (0, 0))), (Table.ITEM, "b", _item("b", (1, 1)))]
+    snapshot = MemorySnapshot.empty(1, K).fold(_commit(1, both))
+    first = snapshot.fold(_commit(2, [(Table.ITEM, "c", _item("c", (2, 3)))]))
+    kept = first.items.vectors.copy()
+    second = snapshot.fold(_commit(2, [(Table.ITEM, "d", _item("d", (3, 0)))]))
+    assert np.array_equal(first.items.vectors, kept)
+    assert not np.array_equal(second.items.vectors[2], kept[2])
+    third = first.fold(_commit(3, [(Table.ITEM, "d", _item("d", (3, 0)))]))
+    assert np.array_equal(third.items.vectors[:3], kept)
