@@ -2,7 +2,6 @@
 proven.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,8 @@ ANY_THEME = "*"
 
 # Twice or half as many clicks is a strong effect of weather; beyond this a factor is a freak of few clicks.
 LIFT_BOUNDS = (0.2, 5.0)
+
+UNBOUNDED = 1e9  # no reading is as large, and unlike infinity it can be written in JSON
 
 
 class Reading(StrEnum):
@@ -33,8 +34,8 @@ class Condition:
     name: str
     reading: Reading
     weather: Weather = Weather.UNKNOWN
-    at_least: float = -math.inf
-    at_most: float = math.inf
+    at_least: float = -UNBOUNDED
+    at_most: float = UNBOUNDED
 
     def holds(self, environment: Environment) -> bool:
         """Whether it is so there and then."""
