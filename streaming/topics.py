@@ -1,5 +1,6 @@
 """The deployment's topics: created with explicit partitions, checked before anything reads or writes them."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from ..core.event import SOURCE_TYPES, Topic
 from .config import StreamingConfig
 from .connection import require_broker
 
+SETTLE_S = 10.0  # brokers learn of a created topic one after another
 # Stops and dead letters are read whole and in one order by everybody; decisions are a log to be shipped elsewhere.
 SINGLE = (Topic.STOPS, Topic.DECISIONS, Topic.DEAD_LETTERS)
 
@@ -38,6 +40,10 @@ def ensure_topics(config: StreamingConfig) -> dict[str, int]:
             except KafkaError as error:
                 raise Unavailable(f"cannot create the topic {config.topic(topic)}: {error}") from error
         found = _described(admin, config)
+        deadline = time.monotonic() + SETTLE_S
+        while len(found) < len(Topic) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            found = _described(admin, config)
     _require_counts(found, config)
     return found
 
