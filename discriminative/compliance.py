@@ -144,7 +144,7 @@ class ComplianceCheck:
 
     def _pattern(self, term: str, rule: int, innocent: bool) -> tuple[str, _Pattern]:
         open_end = term.endswith("*")
-        folded = self._normaliser.fold(term.rstrip("*").replace("'", ""))
+        folded = self._normaliser.fold(term.rstrip("*"))
         compact = folded.compact
         inner = tuple(
             folded.place[at + 1] == folded.place[at] + 1

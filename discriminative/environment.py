@@ -98,14 +98,14 @@ class Lifts:
         """The names of the conditions that hold."""
         return tuple(condition.name for condition in self._conditions if condition.holds(environment))
 
-    def factor(self, category: Sequence[str], theme: str, holding: Sequence[str]) -> float:
-        """The product of the effects proven for this category and theme under the conditions that hold."""
+    def factor(self, category: str, theme: str, holding: Sequence[str]) -> float:
+        """The product of the effects proven for this category (its whole path) and theme while `holding` holds."""
         if not self._factors or not holding:
             return 1.0
-        path, factor = category_path(category), 1.0
+        factor = 1.0
         for condition in holding:
-            factor *= self._factors.get((path, ANY_THEME, condition), 1.0)
-            factor *= self._factors.get((path, theme, condition), 1.0)
+            factor *= self._factors.get((category, ANY_THEME, condition), 1.0)
+            factor *= self._factors.get((category, theme, condition), 1.0)
         return min(max(factor, LIFT_BOUNDS[0]), LIFT_BOUNDS[1])
 
 

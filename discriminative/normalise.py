@@ -11,7 +11,7 @@ _HOMOGLYPHS = str.maketrans(
     "абвгдеёзикмнорстухѕіјԁԛԝαβεικνορτυχ０ı",
     "a6brдee3икmhopctyxsijdqwabeikvoptux0i",
 )
-_MARKS = frozenset({"Mn", "Me", "Cf", "Cc"})  # combining marks, zero-width and control characters carry no letter
+_MARKS = frozenset({"Mn", "Me", "Cf", "Cc", "Cs"})  # combining, zero-width, control and broken ones carry no letter
 _SPACE = frozenset("\t\n\r\x0b\x0c\x85\u2028\u2029")  # control characters that do separate words
 _KEPT = frozenset("%#$€£¥")  # symbols that mean something next to a digit
 # A term interrupted by one of these may as well be the end of one clause and the beginning of the next.

@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..core.config import from_mapping
 from ..core.decision import Outcome
@@ -43,7 +44,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    rule: tuple[PolicyRule, ...]
+    rule: tuple[dict[str, Any], ...]
 
 
 def load(path: str = "") -> Policy:
@@ -57,7 +58,9 @@ def load(path: str = "") -> Policy:
         values = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"policy {path or PACKAGED} is not TOML: {error}") from error
-    rules = from_mapping(values, _File, path or PACKAGED).rule
+    name = path or PACKAGED
+    entries = from_mapping(values, _File, name).rule
+    rules = tuple(from_mapping(entry, PolicyRule, f"{name}, rule {number}") for number, entry in enumerate(entries, 1))
     doubled = {rule.id for rule in rules if sum(other.id == rule.id for other in rules) > 1}
     if doubled:
         raise ConfigError(f"policy {path or PACKAGED} has two rules with the id {min(doubled)}; give each its own")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from adgram.core.catalogue import Advertiser, Campaign, Creative, Item, Objective, Offer
 from adgram.core.clock import NS_PER_HOUR
 from adgram.core.marketplace import Manifest, Marketplace, User, write_entities, write_log, write_manifest
@@ -39,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def write_marketplace(folder: Path, seed: int, rain_matters: bool = True) -> None:
-    """Afterwards `folder` is a marketplace in which rain lifts Umbrellas, their rain scenes once more, and nothing else."""
+    """Afterwards `folder` is a marketplace where rain lifts Umbrellas, their rain scenes once more, nothing else."""
     rng = np.random.default_rng(seed)
     items = [
         Item(f"i{n}", f"thing {n}", CATEGORIES[n % 8], f"brand{n % 5}", popularity=float(rng.pareto(1.2)))
@@ -68,7 +69,9 @@ def write_marketplace(folder: Path, seed: int, rain_matters: bool = True) -> Non
     hour = np.sort(rng.integers(0, DAYS * 24, ROWS))
     place = rng.integers(0, len(PLACES), ROWS)
     raining = rng.random((len(PLACES), DAYS * 24)) < np.array([0.5, 0.05, 0.25])[:, None]
-    temperature = np.where(raining, 12.0, 18.0) + rng.normal(0, 6, raining.shape)  # rain is cooler: a trap for the lifts
+    temperature = np.where(raining, 12.0, 18.0) + rng.normal(
+        0, 6, raining.shape
+    )  # rain is cooler: a trap for the lifts
     wet = raining[place, hour]
     user = rng.integers(0, USERS, ROWS)
     taste = rng.integers(0, 8, USERS)
