@@ -42,7 +42,10 @@ MarketplaceArgument = Annotated[
 AddressOption = Annotated[str, typer.Option(help="The endpoint, as host:port.")]
 ReportOption = Annotated[Path | None, typer.Option(help="Write an HTML page with pictures here.")]
 ConfigOption = Annotated[Path | None, typer.Option(help="The deployment's TOML, for its topics and user secret.")]
-InFlightOption = Annotated[int, typer.Option(help="Requests under way at once; 1 makes a run repeatable.")]
+InFlightOption = Annotated[
+    int,
+    typer.Option(help="Requests under way at once, at most; two keep one CPU engine busy, one makes a run repeatable."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def simulate(
     speed: Annotated[
         float, typer.Option(help="Virtual seconds a real second; 0 = as fast as answers come, real waits apart.")
     ] = 0.0,
-    in_flight: InFlightOption = 8,
+    in_flight: InFlightOption = 2,
     rivals: Annotated[int, typer.Option(help="Other bidders in each auction.")] = 4,
     timeout_ms: Annotated[int, typer.Option(help="tmax: later answers count as none.")] = 50,
     first_price: Annotated[bool, typer.Option(help="Hold first-price auctions instead of second-price.")] = False,
@@ -111,7 +114,7 @@ def settle(
     traffic: Annotated[Path, typer.Argument(help="A marketplace of real, won impressions (`adgram import ipinyou`).")],
     address: AddressOption = "127.0.0.1:50061",
     requests: Annotated[int, typer.Option(help="Stop after so many rows; 0 = all.")] = 0,
-    in_flight: InFlightOption = 4,
+    in_flight: InFlightOption = 2,
     timeout_ms: Annotated[int, typer.Option(help="tmax of each request.")] = 100,
     report: ReportOption = None,
     config: ConfigOption = None,
