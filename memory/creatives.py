@@ -44,6 +44,7 @@ class Creatives:
         grown = len(creatives)
         columns = _Columns(self.columns, grown)
         added: dict[str, list[int]] = {}
+        early: dict[str, list[int]] = {}
         for creative_id, creative in creatives.items():
             slot = slots.get(creative_id)
             if slot is not None and columns.alive[slot]:
@@ -58,9 +59,11 @@ class Creatives:
                 objects[slot] = creative
             campaign_slot = campaign_slots.get(creative.campaign_id, UNKNOWN)
             if campaign_slot == UNKNOWN:
-                waiting[creative.campaign_id] = (*waiting.get(creative.campaign_id, ()), slot)
+                early.setdefault(creative.campaign_id, []).append(slot)
             added.setdefault(creative.item_id, []).append(slot)
             columns.write(slot, creative, item_slots.get(creative.item_id, UNKNOWN), campaign_slot)
+        for campaign_id, new in early.items():
+            waiting[campaign_id] = (*waiting.get(campaign_id, ()), *new)
         for item_id, new in added.items():
             by_item[item_id] = (*by_item.get(item_id, ()), *new)
         return Creatives(slots.finish(), by_item.finish(), waiting.finish(), columns.frozen(tuple(objects)))

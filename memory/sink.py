@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
@@ -79,29 +79,32 @@ class Sink:
             require_same_log(shard, head, self._log)
         feed = self._open_feed(Version(heads, (0,) * self._shards))
         progress = [Progress(head) for head in heads]
+        written_at = time.monotonic()
+        stopping = False
         try:
-            written_at = time.monotonic()
-            while not self._stopping.is_set():
-                for record in feed.poll(POLL_S):
-                    try:
-                        reading = progress[record.shard].read(record)
-                    except CommitGap as gap:
-                        for commit in retained(gap.shard, gap.after_number, self._log):
-                            self._pending.append(commit)
-                            progress[gap.shard] = Progress(commit.number, commit.epoch)
-                        continue
-                    progress[record.shard] = reading.progress
-                    if reading.commit is not None:
-                        self._pending.append(reading.commit)
-                waited_ms = (time.monotonic() - written_at) * 1000
-                if len(self._pending) >= BATCH_COMMITS or (
-                    self._pending and waited_ms >= self._config.sink_interval_ms
-                ):
+            while not stopping:
+                stopping = self._stopping.is_set()  # asked before the poll: what was appended by then is still read
+                self._read(feed.poll(POLL_S), progress)
+                due = (time.monotonic() - written_at) * 1000 >= self._config.sink_interval_ms
+                if stopping or due or len(self._pending) >= BATCH_COMMITS:
                     self._write()
                     written_at = time.monotonic()
-            self._write()
         finally:
             feed.close()
+
+    def _read(self, records: Sequence[Commit], progress: list[Progress]) -> None:
+        """Afterwards the commits that count among these records are pending, what the feed had missed included."""
+        for record in records:
+            try:
+                reading = progress[record.shard].read(record)
+            except CommitGap as gap:
+                for commit in retained(gap.shard, gap.after_number, self._log):
+                    self._pending.append(commit)
+                    progress[gap.shard] = Progress(commit.number, commit.epoch)
+                continue
+            progress[record.shard] = reading.progress
+            if reading.commit is not None:
+                self._pending.append(reading.commit)
 
     def _write(self) -> None:
         if self._pending:

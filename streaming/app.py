@@ -77,12 +77,19 @@ class Worker:
         async def agent(stream: Any) -> AsyncIterator[None]:
             async for event in stream.noack().events():
                 async with self._exclusive():
-                    message = event.message
-                    if self._shards.feed(topic, message.partition, message.offset, message.key, message.value):
-                        self._uncovered.append(event)
+                    await self._feed(topic, event)
                 yield
 
         self.app.agent(channel, name=f"{self._config.group_id}.{topic.value}")(agent)
+
+    async def _feed(self, topic: Topic, event: EventT[Any]) -> None:
+        message = event.message
+        try:
+            if self._shards.feed(topic, message.partition, message.offset, message.key, message.value):
+                self._uncovered.append(event)
+        except Exception as error:  # the process's edge: faust would go on with the next event, and this one be lost
+            logger.exception("an event could not be folded", topic=message.topic, offset=message.offset)
+            await self._give_up(error, f"{message.topic} offset {message.offset} could not be folded: {error!r}")
 
     def _exclusive(self) -> asyncio.Lock:
         if self._lock is None:  # made in the loop it belongs to
@@ -122,7 +129,14 @@ class Worker:
         try:
             await asyncio.get_running_loop().run_in_executor(None, work)
         except AdgramError as error:
-            self.failure = self.failure or str(error)
-            await self.app.crash(error)
+            await self._give_up(error, str(error))
+            return False
+        except Exception as error:  # the process's edge: faust would log it and go on without ever committing again
+            logger.exception("the worker failed")
+            await self._give_up(error, f"the worker failed: {error!r}")
             return False
         return True
+
+    async def _give_up(self, error: Exception, reason: str) -> None:
+        self.failure = self.failure or reason
+        await self.app.crash(error)

@@ -4,7 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 FLUSH_TIMEOUT_S = 10.0
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class CountedDeadLetters:
 
     def put(self, letter: DeadLetter) -> None:
         self.counts[letter.reason] += 1
+        if self.counts[letter.reason] == 1:  # the first of its kind is told; the rest are counted
+            at = f"{letter.topic}[{letter.partition}]@{letter.offset}"
+            logger.warning("bad event kept in the dead letters", at=at, problem=letter.problem)
         self._unflushed = True
         self._sender.publish_dead_letter(letter.key, letter.value, letter.headers)
 
