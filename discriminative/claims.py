@@ -81,6 +81,7 @@ _LEFT = re.compile(
 # Reductions and extras: only the offer's promotion can grant them.
 _PROMISES = (ClaimKind.PERCENT_OFF, ClaimKind.AMOUNT_OFF, ClaimKind.SPEND_OVER, ClaimKind.BUNDLE)
 _CENT = 0.005  # half of the smallest coin: prices are compared as people write them
+_CUE = re.compile(r"\d|折|半|买|half|bogo|buy")  # without any of these no claim can be in a text; most have none
 _LOOK = 24  # characters before and after a sum that can change its meaning
 
 
@@ -88,6 +89,8 @@ def stated(text: Folded) -> tuple[Claim, ...]:
     """The claims in a text, in the order they stand."""
     found: list[Claim] = []
     words = text.text
+    if not _CUE.search(words):
+        return ()
 
     def add(kind: ClaimKind, amount: float, currency: str, match: re.Match[str]) -> None:
         found.append(Claim(kind, amount, currency, *text.text_span(match.start(), match.end())))

@@ -1,6 +1,7 @@
 """The rules of advertising law as terms: read from a file, named by what the file says."""
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -64,4 +65,11 @@ def load(path: str = "") -> Policy:
     doubled = {rule.id for rule in rules if sum(other.id == rule.id for other in rules) > 1}
     if doubled:
         raise ConfigError(f"policy {path or PACKAGED} has two rules with the id {min(doubled)}; give each its own")
+    for rule in rules:
+        for pattern in rule.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                problem = f"policy {name}: pattern {pattern!r} of rule {rule.id} is not a regular expression: {error}"
+                raise ConfigError(problem) from error
     return Policy(rules, hashlib.blake2b(content + str(FORMAT).encode(), digest_size=8).hexdigest())

@@ -19,7 +19,7 @@ from .sight import Sight, newest_contacts
 from .verdicts import Remembered, VerdictKey
 
 # While thousands of creatives are judged ahead, serving threads get a turn after every so many (about 5 ms of work).
-WARMED_IN_A_ROW = 50
+WARMED_IN_A_ROW = 20
 
 
 class LearnedVerifier:
