@@ -43,11 +43,17 @@ def seal(folder: Path, kind: str, format: int, notes: Mapping[str, Any]) -> Mani
     return manifest
 
 
-def verified(folder: Path, kind: str, format: int) -> Manifest:
-    """The manifest of an artefact whose files are all present and unchanged; ArtifactError otherwise."""
+def require(folder: Path, kind: str) -> Path:
+    """The manifest's path; ArtifactError where there is no model of this kind at all."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"no {kind} model in {folder}; train one with `adgram train`")
+    return path
+
+
+def verified(folder: Path, kind: str, format: int) -> Manifest:
+    """The manifest of an artefact whose files are all present and unchanged; ArtifactError otherwise."""
+    path = require(folder, kind)
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except msgspec.DecodeError as error:

@@ -24,7 +24,8 @@ class Table(StrEnum):
 class Row:
     """One key of one table; `value` is its msgpack form (see core.rows), None is a tombstone.
 
-    `event_time` (ns UTC) is that of the newest event folded into it, so that a late event is known for one after a restart.
+    `event_time` (ns UTC) is that of the newest event folded into it, so that a late event is known for one after a
+    restart.
     """
 
     table: Table

@@ -62,7 +62,9 @@ class Deployment:
         return self.address
 
     def publish(self, marketplace: Path, *options: str) -> None:
-        """Afterwards the marketplace's catalogue is in the source topics; a catalogue already published is not again."""
+        """Afterwards the marketplace's catalogue is in the source topics; a catalogue already published is not
+        again.
+        """
         mark = self.folder / _PUBLISHED
         where = "" if self._own_broker else self.bootstrap
         digest = msgspec.json.encode([where, Marketplace(marketplace).manifest])

@@ -15,6 +15,7 @@ import structlog
 import typer
 import uvloop
 
+from ..core.artifact import require
 from ..core.clock import SystemClock
 from ..core.errors import Unavailable
 from ..core.ports import CommitStore, StopFeed
@@ -79,6 +80,8 @@ async def _serve(settings: Settings, models: Path, state: Path, host: str, port:
 
 def build(settings: Settings, models: Path, state: Path, host: str, port: int, stack: ExitStack) -> Server:
     """A server with everything behind it started; `stack` stops it all again, in order. Call it on the serving loop."""
+    for kind in ("tokenizer", "decoder", "scorer"):  # before torch and the rest are loaded for nothing
+        require(models / kind, kind)
     from ..discriminative.verifier import load_verifier
     from ..generative.proposer import load_proposer
     from ..generative.tokenizer import load_encoder

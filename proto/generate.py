@@ -1,6 +1,7 @@
 """Regenerates the stubs from the .proto files, or with --check tells whether the committed ones are current.
 
-Run from the repository: `make proto`. The files are compiled as adgram/proto/….proto, because .proto names are one global
+Run from the repository: `make proto`. The files are compiled as adgram/proto/….proto, because .proto names are one
+global
 namespace in a process and other libraries claim the plain ones.
 """
 

@@ -27,7 +27,7 @@ def one_line_error(result, *words: str) -> None:
 def test_a_missing_model_is_one_line(run_adgram, scene, tmp_path: Path) -> None:
     """Serving from an empty folder says which model is missing and how to make one."""
     result = run_adgram("serve", "--models", str(tmp_path), "--bootstrap", scene.deployment.bootstrap)
-    one_line_error(result, "no decoder model", "adgram train")
+    one_line_error(result, "no tokenizer model", "adgram train")
 
 
 def test_a_port_in_use_is_one_line(run_adgram, scene, trained: Path, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from adgram.kernels.reference import (
     beam_step,
     bucket_log_probs,
@@ -7,8 +10,6 @@ from adgram.kernels.reference import (
     residual_codes,
     shared_context_attention,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -4,6 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from adgram.core.artifact import seal, verified
 from adgram.core.catalogue import Item
 from adgram.core.clock import SystemClock
@@ -14,7 +16,6 @@ from adgram.generative.proposer import load_proposer
 from adgram.generative.tokenizer import load_encoder
 from adgram.generative.training.evaluation import ranking_score
 from adgram.programs import train as program
-from typer.testing import CliRunner
 
 APP = typer.Typer()
 APP.command("train")(program.train)

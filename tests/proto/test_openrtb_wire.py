@@ -27,8 +27,8 @@ from adgram.proto.openrtb import decode_request, encode_request
 
 # Field numbers of IABTechLab/openrtb2.x openrtb.proto ("OpenRTB v2.6-202606"), for the fields we declare.
 IAB_NUMBERS = {
-    "BidRequest": "id=1 imp=2 site=3 app=4 device=5 user=6 at=7 tmax=8 wseat=9 allimps=10 cur=11 bcat=12 badv=13 regs=14 "
-    "test=15 bapp=16 bseat=17 source=19 cattax=21 acat=23 ext=99",
+    "BidRequest": "id=1 imp=2 site=3 app=4 device=5 user=6 at=7 tmax=8 wseat=9 allimps=10 cur=11 bcat=12 badv=13 "
+    "regs=14 test=15 bapp=16 bseat=17 source=19 cattax=21 acat=23 ext=99",
     "Source": "fd=1 tid=2 pchain=3 ext=99",
     "Imp": "id=1 banner=2 instl=6 tagid=7 bidfloor=8 bidfloorcur=9 secure=12 native=13 exp=14 rwdd=18 ext=99",
     "Banner": "w=1 h=2 id=3 pos=4 btype=5 battr=6 mimes=7 topframe=8 api=10 format=15 ext=99",
