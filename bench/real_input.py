@@ -3,7 +3,7 @@ front door.
 
 Two measurements in one deployment (broker, Milvus, worker, engine as processes):
 
-(b) serving equals evaluation: the histories of some users enter as Kafka feedback, their proposals are asked for through
+(b) serving equals evaluation: histories of some users enter as Kafka feedback, their proposals are asked for through
     gRPC, and Recall@10 and NDCG@10 are compared with `adgram eval` on the same users;
 (a) wire and price: every row of an iPinYou log goes over gRPC as OpenRTB and is settled at the price really paid.
 

@@ -76,7 +76,7 @@ class CatalogueTree:
             shares.append(mass / mass.sum(dim=1, keepdim=True))
         return torch.stack(shares, dim=1)
 
-    # From here on it is a core.snapshot.Trie that admits every item, so that validation searches as serving does.
+    # From here on it is a core.snapshot.Trie, so that validation searches as serving does.
 
     @property
     def leaf_slots(self) -> npt.NDArray[np.int32]:
@@ -85,10 +85,10 @@ class CatalogueTree:
     def live_children(
         self, prefixes: npt.NDArray[np.int64], level: int, admitted_before: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.bool_]:
-        """[W, K] the codes that go on from each prefix, whatever the admission."""
-        del admitted_before
+        """[W, K] whether child code k of each prefix covers at least one admitted item."""
         place = torch.searchsorted(self.prefixes[level], torch.from_numpy(prefixes))
-        return np.asarray(self.children[level][place].numpy())
+        counts = admitted_before[self.bounds[level][place].numpy()]  # [W, K + 1]
+        return np.asarray(np.diff(counts, axis=1) > 0)
 
     def leaves(self, semantic_id: SemanticId) -> npt.NDArray[np.int32]:
         """The rows of the items of this semantic ID."""

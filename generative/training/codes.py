@@ -42,6 +42,7 @@ class CodeModel(nn.Module):
         # In a tuple, so that it is neither trained nor stored with this module.
         self._teacher = (copy.deepcopy(decoder).eval().requires_grad_(False),)
         self._ordered = self.item_vectors[self.tree.order]
+        self._place = torch.argsort(self.tree.order)  # [N] where each item stands in that order
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
         """The codes' cross-entropy with teacher and truth, plus the profile's with truth against sampled items."""
@@ -56,12 +57,27 @@ class CodeModel(nn.Module):
         spelled = log_probs.gather(2, codes[..., None]).squeeze(2).sum(dim=1)  # [M]
         with torch.no_grad():
             teacher = self._teacher[0]
-            profile = teacher.query(teacher.states(inputs)[batch.real])
-            shares = self.tree.shares((profile @ self._ordered.T).softmax(dim=1), places)  # [M, L, K]
+            matches = teacher.query(teacher.states(inputs)[batch.real]) @ self._ordered.T  # [M, N]
+            matches = self._without_history(matches, batch)
+            shares = self.tree.shares(matches.softmax(dim=1), places)  # [M, L, K]
         taught = (shares * log_probs.masked_fill(~live, 0.0)).sum(dim=(1, 2))  # [M]
         named = self._named(self.decoder.query(states[batch.real]), targets, rng)
         codes_loss = _TEACHER_WEIGHT * taught.mean() + (1 - _TEACHER_WEIGHT) * spelled.mean()
         return -codes_loss - _PROFILE_WEIGHT * named.mean()
+
+    def _without_history(self, matches: Tensor, batch: Batch) -> Tensor:
+        """The matches [M, N] with every item that came earlier in its sequence at -inf, in place.
+
+        What was chosen is not admitted again. The teacher likes it all the same, and a node that keeps this liking
+        would hand it on, once the item is masked, to whatever else lies below.
+        """
+        rows = torch.cumsum(batch.real.flatten(), dim=0).view(batch.real.shape) - 1  # [B, T] each event's row here
+        length = batch.rows.shape[1]
+        sequence, later, earlier = torch.nonzero(
+            batch.real[:, :, None] & torch.ones(length, length, dtype=torch.bool).tril(-1), as_tuple=True
+        )
+        matches[rows[sequence, later], self._place[batch.rows[sequence, earlier]]] = -torch.inf
+        return matches
 
     def _named(self, profile: Tensor, targets: Tensor, rng: np.random.Generator) -> Tensor:
         """Log-probability of the targets [M] under the profiles [M, D], estimated on sampled items."""
@@ -76,14 +92,13 @@ class CodeModel(nn.Module):
     def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
         """NDCG of the targets' semantic IDs among the best `top` found by the served beam search, histories masked."""
         gain, length = 0.0, self.decoder.shape.history_length
-        everything = np.ones(len(self.item_vectors), dtype=np.bool_)
         always = Deadline(1, ManualClock())  # this clock stands still before it
         for history, target in zip(histories, targets.tolist(), strict=True):
             context = self.decoder.read(self.item_vectors[history[-length:]])
-            beams = search(self.decoder, context, self.tree, everything, _BEAMS, always)
-            seen = {tuple(row) for row in self.sids[history].tolist()}
+            admitted = np.ones(len(self.item_vectors), dtype=np.bool_)
+            admitted[history] = False
+            ranking = search(self.decoder, context, self.tree, admitted, _BEAMS, always).semantic_ids[:top]
             aim = tuple(self.sids[target].tolist())
-            ranking = [found for found in beams.semantic_ids if found == aim or found not in seen][:top]
             gain += 1 / np.log2(ranking.index(aim) + 2) if aim in ranking else 0.0
         return float(gain) / max(len(histories), 1)
 

@@ -133,7 +133,8 @@ def fit(
     vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
     sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
 
-    left = options.minutes - elapsed_ms(started, clock) / MS_PER_MINUTE
+    # A resumed first stage has spent its time before this run began.
+    left = options.minutes - max(elapsed_ms(started, clock) / MS_PER_MINUTE, first.minutes)
     second = _learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, left, checkpoints, clock, report)
     shutil.rmtree(models / "decoder", ignore_errors=True)
     save_decoder(models / "decoder", second.decoder, _companion_table(data, item_ids), tokenizer.model, notes)
@@ -156,6 +157,7 @@ def fit(
 class _Interest:
     model: InterestModel
     figure: float
+    minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ def _learn_interest(
         lambda: model.ndcg(data.histories, data.targets),
         report,
     )
-    return _Interest(model, stage.best)
+    return _Interest(model, stage.best, stage.spent_s / 60)
 
 
 def _tokenizer_weights(

@@ -11,9 +11,11 @@ from adgram.core.artifact import verified
 from adgram.core.clock import SystemClock
 from adgram.core.errors import MarketplaceError
 from adgram.core.marketplace import Marketplace, write_entities, write_log, write_manifest
+from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
 from adgram.generative.training.catalogue_tree import CatalogueTree
 from adgram.generative.training.codebook import codes_for, fit_codebooks, quantise
+from adgram.generative.training.codes import CodeModel
 from adgram.generative.training.content import cooccurrence
 from adgram.generative.training.evaluation import chosen_users, ranking_score
 from adgram.generative.training.fit import TrainingOptions, fit
@@ -217,16 +219,30 @@ def test_a_distribution_over_items_divides_among_codes():
                 assert float(shares[row, level, code]) == pytest.approx(part / total, abs=1e-5)
 
 
+def test_the_teacher_never_recommends_what_was_chosen_before():
+    """Each event's own history is struck from the teacher's matches, and nothing else is."""
+    torch.manual_seed(0)
+    shape = DecoderShape(levels=2, codes=3, vector_width=4, width=4, heads=2, layers=1, history_length=5)
+    vectors = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+    sids = np.array([[2, 0], [0, 1], [1, 1], [0, 0], [2, 2], [1, 0]], dtype=np.int32)
+    model = CodeModel(SemanticDecoder(shape, torch.zeros(2, 3, 4)), vectors, sids)
+    matches = model._without_history(torch.zeros(5, 6), padded([np.array([4, 1, 0]), np.array([2, 5])]))
+    struck = [{int(model.tree.order[place]) for place in torch.nonzero(row.isinf())} for row in matches]
+    assert struck == [set(), {4}, {4, 1}, set(), {2}]
+
+
 def test_the_catalogue_tree_is_the_trie_that_serves():
-    """Validation searches the same tree as serving when everything is admitted."""
+    """Validation searches the same nodes as serving, under any admission."""
     rng = np.random.default_rng(1)
     sids = rng.integers(0, 4, (25, 3)).astype(np.int32)
     tree, trie = CatalogueTree.of(sids, 4), SortedTrie.empty(4).inserted(sids, np.arange(25, dtype=np.int32))
-    everything = np.arange(26, dtype=np.int32)
+    admitted = rng.random(25) < 0.6
+    admitted_before = np.concatenate(([0], np.cumsum(admitted[trie.leaf_slots]))).astype(np.int32)
+    assert np.array_equal(tree.leaf_slots, trie.leaf_slots)
     prefixes = np.zeros(1, dtype=np.int64)
     for level in range(3):
-        live = tree.live_children(prefixes, level, everything)
-        assert np.array_equal(live, trie.live_children(prefixes, level, everything))
+        live = tree.live_children(prefixes, level, admitted_before)
+        assert np.array_equal(live, trie.live_children(prefixes, level, admitted_before))
         parents, codes = np.nonzero(live)
         prefixes = prefixes[parents] * 4 + codes
     assert all(np.array_equal(tree.leaves(tuple(sid)), trie.leaves(tuple(sid))) for sid in sids.tolist())
