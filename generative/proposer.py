@@ -136,12 +136,17 @@ class GenerativeProposer:
         """The best `limit` of what was generated and of the best `neighbours` among the rest."""
         columns = snapshot.items
         log_probs = dict(zip(generated.slots.tolist(), generated.log_probs.tolist(), strict=True))
+        others = np.flatnonzero(~np.isin(slots, generated.slots))
+        if len(others) > self._config.neighbours:  # the rest cannot be kept, so it is not worth its hash
+            last = np.partition(scores[others], -self._config.neighbours)[-self._config.neighbours]
+            worth = np.isin(slots, generated.slots) | (scores >= last)
+            slots, scores = slots[worth], scores[worth]
         rows = sorted(
             zip(slots.tolist(), scores.tolist(), strict=True),
             key=lambda row: (-row[1], _tie(columns.item_ids[row[0]])),
         )
-        others = itertools.islice((row for row in rows if row[0] not in log_probs), self._config.neighbours)
-        remembered = {slot for slot, _ in others}
+        memory = (slot for slot, _ in rows if slot not in log_probs)
+        remembered = set(itertools.islice(memory, self._config.neighbours))
         kept = [(slot, score) for slot, score in rows if slot in log_probs or slot in remembered]
         return tuple(
             Candidate(

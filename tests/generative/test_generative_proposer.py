@@ -114,6 +114,28 @@ def test_the_answer_does_not_depend_on_where_items_lie_in_memory(seed, count):
     assert [candidate.score for candidate in one] == pytest.approx([candidate.score for candidate in other], abs=1e-6)
 
 
+def test_companions_of_the_history_are_remembered_if_they_are_admitted():
+    """An item far from the profile and missed by the beams is proposed from memory, because it goes with the history."""
+    items = random_items(4, 60)
+    table = CompanionTable(
+        item_ids=np.array(["i0", "i7", "i8"]),
+        bounds=np.array([0, 2, 2, 2]),
+        companions=np.array([1, 2], dtype=np.int32),
+        weights=np.array([1.0, 1.0], dtype=np.float32),
+        decay=0.5,
+        last=8,
+    )
+    torch.manual_seed(4)
+    decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    settings_ = GenerativeConfig(decoder=False, neighbours=2)
+    proposer = GenerativeProposer(decoder, table, "random", settings_)
+    admitted = {entry.item.item_id for entry in items} - {"i0", "i8"}
+    found = proposer.propose(context_of(snapshot_of(items), ("i0",), admitted)).candidates
+    assert (found[0].item_id, found[0].source) == ("i7", CandidateSource.MEMORY)
+    assert "i8" not in {candidate.item_id for candidate in found}
+    assert len(found) == 2
+
+
 def test_equal_items_are_ordered_by_their_ids_and_not_by_their_place():
     """Two items alike in everything but the id keep one order, whichever came first."""
     one = random_items(1, 1)[0]
