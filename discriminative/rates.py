@@ -47,20 +47,20 @@ def learned(column: Column, exposure: Floats, clicked: Floats) -> Rates:
     return Rates(float(log_odds(np.array([overall]))[0]), by_name)
 
 
-def as_of_day(column: Column, day: Ints, exposure: Floats, clicked: Floats) -> Floats:
-    """[R] each row's log-odds as learned from the days before its own, so that no row sees its own click.
+def as_of_period(column: Column, period: Ints, exposure: Floats, clicked: Floats) -> Floats:
+    """[R] each row's log-odds as learned from the periods before its own, so that no row sees its own click.
 
     Args:
-        day: [R] 0 … days-1.
+        period: [R] 0 … periods-1, in time order.
     """
-    days, count = int(day.max()) + 1, len(column.names)
-    cell = column.codes * days + day
-    shown = _sums(cell, exposure, count * days).reshape(count, days)
-    clicks = _sums(cell, clicked, count * days).reshape(count, days)
+    periods, count = int(period.max()) + 1, len(column.names)
+    cell = column.codes * periods + period
+    shown = _sums(cell, exposure, count * periods).reshape(count, periods)
+    clicks = _sums(cell, clicked, count * periods).reshape(count, periods)
     overall = _overall(exposure, clicked)
     before_shown, before_clicks = np.cumsum(shown, axis=1) - shown, np.cumsum(clicks, axis=1) - clicks
     odds = log_odds(_shrunk(before_clicks, before_shown, overall))
-    return np.asarray(odds[column.codes, day], np.float64)
+    return np.asarray(odds[column.codes, period], np.float64)
 
 
 def stacked(rates: Mapping[str, Rates], names: Mapping[str, Sequence[str]], order: Sequence[str]) -> Floats:

@@ -1,4 +1,4 @@
-"""Trains the scorer: rates, lifts and trees, first without the last day to see how good they are, then on all days."""
+"""Trains the scorer: rates, lifts and trees, first without the last days to see how good they are, then on all days."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +14,11 @@ from ...core.errors import MarketplaceError
 from ...core.marketplace import Marketplace
 from ..environment import CONDITIONS, Lift
 from ..features import CATEGORICAL, NAMES, RATES, Floats, log_odds, matrix
-from ..rates import Column, Rates, as_of_day, learned
+from ..rates import Column, Rates, as_of_period, learned
 from ..scorer import CLICK_FILE, CONVERT_FILE, FORMAT, KIND, Model, Tables, save
 from . import log as logs
 from .lifting import Evidence, find, part, row_factors
-from .report import ScorerReport, TaskReport, assessed
+from .report import ScorerReport, TaskReport, assessed, log_loss
 
 # The shape of the trees: small, because fifty ads are scored in a millisecond on one thread, and because clicks are
 # noisy.
@@ -40,6 +40,7 @@ PARAMETERS: dict[str, Any] = {
 MAX_TREES = 150
 PATIENCE = 15  # rounds without a better held-out loss
 CROSS_TREES = 60  # the models that only say how many clicks to expect
+PERIODS_NEEDED = 4  # one to test on, one to choose trees, and at least two to learn from
 MIN_POSITIVES = 50  # below this a constant rate predicts better than trees
 
 Mask = npt.NDArray[np.bool_]
@@ -80,17 +81,15 @@ def fit(
             f"{marketplace.folder} has no impressions of listed items; the scorer needs some to learn"
         )
     trainer = _Trainer(log, seed, threads)
-    days = int(log.day.max()) + 1
-    held_out = _held_out_days(days)
     trees, click, convert = _Trees(MAX_TREES // 2, MAX_TREES // 4), None, None
+    last = len(log.days_of_period) - 1
+    held_out = last >= PERIODS_NEEDED - 1
     if held_out:
-        train, test = log.day < days - 2 * held_out, log.day >= days - held_out
-        valid = ~train & ~test
-        say("choosing the number of trees on the day before the last")
-        trees = trainer.trees(train, valid)
-        say("assessing on the last day")
-        fitted = trainer.fitted(~test, trees)
-        click, convert = trainer.assessed(fitted, ~test, test)
+        test, valid = log.period == last, log.period == last - 1
+        say("choosing the number of trees on the days before the last")
+        trees = trainer.trees(~test & ~valid, valid)
+        say("assessing on the last days")
+        click, convert = trainer.assessed(trainer.fitted(~test, trees), ~test, test)
     say("training on all days")
     served = trainer.fitted(np.ones(log.rows, np.bool_), trees)
     tables = Tables(
@@ -102,7 +101,9 @@ def fit(
         served.convert.base_rate,
     )
     save(folder, tables, {CLICK_FILE: served.click, CONVERT_FILE: served.convert})
-    report = ScorerReport(log.rows, days, held_out, click, convert, served.lifts)
+    report = ScorerReport(
+        log.rows, sum(log.days_of_period), log.days_of_period[-1] if held_out else 0, click, convert, served.lifts
+    )
     seal(folder, KIND, FORMAT, {"seed": seed, "marketplace": marketplace.manifest.name, "report": asdict(report)})
     return report
 
@@ -131,7 +132,18 @@ class _Trainer:
         click = self._grow(features, self._log.clicked, offset, train, MAX_TREES, valid)
         clicked = self._log.clicked > 0
         convert = self._grow(features, self._log.converted, offset, train & clicked, MAX_TREES, valid & clicked)
-        return _Trees(_rounds(click), _rounds(convert))
+        return _Trees(
+            self._rounds(click, features[valid], self._log.clicked[valid]),
+            self._rounds(convert, features[valid & clicked], self._log.converted[valid & clicked]),
+        )
+
+    def _rounds(self, model: Model, features: npt.NDArray[np.float32], outcome: Floats) -> int:
+        """How many trees are worth having: none where they predict unseen rows no better than the base rate does."""
+        if model.trees is None or not len(outcome):
+            return 0
+        constant = log_loss(outcome, np.full(len(outcome), model.base_rate))
+        better = log_loss(outcome, model.predict(features, self._threads)) < constant
+        return int(model.trees.best_iteration) if better else 0
 
     def fitted(self, rows: Mask, trees: _Trees) -> _Fitted:
         """Rates, lifts and models learned from `rows`."""
@@ -165,13 +177,13 @@ class _Trainer:
         )
 
     def _expecting(self, rows: Mask) -> Evidence:
-        """Each row's expected clicks, by a model that has not seen its day (odd days predict even ones, and back)."""
+        """Each row's expected clicks, by a model that has not seen its period (odd predict even, and back)."""
         log = self._log
         features = self._with_rates(rows, np.ones(log.rows))
         expected = np.full(log.rows, log.clicked[rows].mean())
         offset = np.zeros(log.rows)
         for parity in (0, 1):
-            others, own = rows & (log.day % 2 != parity), rows & (log.day % 2 == parity)
+            others, own = rows & (log.period % 2 != parity), rows & (log.period % 2 == parity)
             if others.any() and own.any():
                 model = self._grow(features, log.clicked, offset, others, CROSS_TREES)
                 expected[own] = model.predict(features[own], self._threads)
@@ -183,7 +195,7 @@ class _Trainer:
         at = np.flatnonzero(rows)
         for position, name in enumerate(RATES, start=len(NAMES) - len(RATES)):
             column = _taken(log.columns[name], rows)
-            features[at, position] = as_of_day(column, log.day[rows], exposure[rows], log.clicked[rows])
+            features[at, position] = as_of_period(column, log.period[rows], exposure[rows], log.clicked[rows])
         return features
 
     def _grow(
@@ -227,19 +239,10 @@ class _Trainer:
         )
 
 
-def _held_out_days(days: int) -> int:
-    """The last day, from four days on: one to test, one to choose trees, and at least two to learn from."""
-    return 1 if days >= 4 else 0
-
-
 def _offset(p_click: Floats, factor: Floats) -> Floats:
     """[R] what multiplying a probability by `factor` adds to its log-odds."""
     lifted = np.clip(p_click * factor, 1e-6, 1 - 1e-6)
     return log_odds(lifted) - log_odds(np.clip(p_click, 1e-6, 1 - 1e-6))
-
-
-def _rounds(model: Model) -> int:
-    return 0 if model.trees is None else int(model.trees.best_iteration)
 
 
 def _taken(column: Column, rows: Mask) -> Column:

@@ -15,6 +15,8 @@ from ..rates import Column
 from ..sight import CONTACTS, Codes, root_category
 
 HOURS_PER_DAY = 24
+LONG_LOG_DAYS = 14  # a longer log may have days with a handful of impressions: too few to test on
+PERIODS_OF_LONG_LOG = 10
 
 # Rarer names share the fate of unseen ones: a tree split on fewer rows than this would be noise.
 NAMED_FROM_ROWS = 50
@@ -22,13 +24,14 @@ NAMED_FROM_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """R impressions in time order. `viewings.rates` is left empty: rates depend on which days are learned from."""
+    """R impressions in time order. `viewings.rates` is left empty: rates depend on which periods are learned from."""
 
     items: ItemFacts
     viewings: Viewings
     columns: dict[str, Column]  # by the names of RATES
     vocabularies: dict[str, dict[str, int]]
-    day: Ints  # [R] 0 … days-1
+    period: Ints  # [R] 0 … periods-1: a day each, or a tenth of a long log
+    days_of_period: tuple[int, ...]  # with impressions
     category: Column  # whole path
     theme: Column
     weather: npt.NDArray[np.str_]  # [R]
@@ -40,7 +43,7 @@ class Log:
     @property
     def rows(self) -> int:
         """R."""
-        return len(self.day)
+        return len(self.period)
 
 
 def read(marketplace: Marketplace) -> Log:
@@ -100,13 +103,14 @@ def read(marketplace: Marketplace) -> Log:
         "domain": Column(*_factorised(table["domain"].to_pylist())),
         "category": category,
     }
-    day = time // (NS_PER_HOUR * HOURS_PER_DAY)
+    periods = _periods(time // (NS_PER_HOUR * HOURS_PER_DAY))
     return Log(
         facts,
         viewings,
         columns,
         vocabularies,
-        np.unique(day, return_inverse=True)[1].astype(np.int64),
+        periods.of_row,
+        periods.days,
         category,
         Column(*_factorised(names["theme"])),
         np.array(table["weather"].to_pylist(), np.str_),
@@ -115,6 +119,24 @@ def read(marketplace: Marketplace) -> Log:
         _floats(table, "clicked"),
         _floats(table, "converted"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Periods:
+    of_row: Ints  # [R]
+    days: tuple[int, ...]  # in each period
+
+
+def _periods(day: Ints) -> _Periods:
+    """The log cut at days: each day by itself, or, of more than two weeks, tenths of about equally many rows."""
+    days, of_row, rows = np.unique(day, return_inverse=True, return_counts=True)
+    if len(days) > LONG_LOG_DAYS:
+        middle = (np.cumsum(rows) - rows / 2) / rows.sum()
+        of_day = np.unique((middle * PERIODS_OF_LONG_LOG).astype(np.int64), return_inverse=True)[1]
+    else:
+        of_day = np.arange(len(days))
+    counted = np.bincount(of_day, minlength=0)
+    return _Periods(of_day[of_row].astype(np.int64), tuple(counted.tolist()))
 
 
 @dataclass(frozen=True, slots=True)

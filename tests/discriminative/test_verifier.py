@@ -17,7 +17,7 @@ from adgram.core.money import Money, from_units
 from adgram.core.ports import Verifier
 from adgram.core.request import AdFormat, BidRequest, Device, Impression, Page, Place, Size, Viewer
 from adgram.discriminative.features import NAMES, RATES, matrix
-from adgram.discriminative.rates import Column, as_of_day, learned
+from adgram.discriminative.rates import Column, as_of_period, learned
 from adgram.discriminative.sight import Sight
 from adgram.discriminative.training import log as logs
 from adgram.discriminative.verifier import LearnedVerifier, load_verifier
@@ -157,12 +157,12 @@ def test_serving_sees_the_features_training_saw(trained: Trained, verifier: Lear
         np.testing.assert_array_equal(live[:kept], expected[:kept])
 
 
-def test_rates_of_a_day_know_only_the_days_before():
-    """The first day has the overall rate; a later one what went before; the whole log's rates have all of it."""
+def test_rates_of_a_period_know_only_the_periods_before():
+    """The first period has the overall rate; a later one what went before; the whole log's rates have all of it."""
     column = Column(["a", "b"], np.array([0, 0, 0, 0, 1, 1]))
     day = np.array([0, 0, 1, 2, 0, 2])
     clicked = np.array([1.0, 1.0, 0.0, 0.0, 0.0, 1.0])
-    odds = as_of_day(column, day, np.ones(6), clicked)
+    odds = as_of_period(column, day, np.ones(6), clicked)
     assert odds[0] == odds[1] == odds[4]
     assert odds[2] > odds[3] > odds[0]
     rates = learned(column, np.ones(6), clicked)
