@@ -63,6 +63,7 @@ def test_forbidden_words_are_blocked_at_their_place_in_the_original(text, eviden
         "本品不能替代药物",
         "bestow a gift",
         "to be stable",
+        "it may be St Louis",
         "asbestos-free? Of course",
         "Best before 2027",
         "Umbrella for every day. See details and price.",
