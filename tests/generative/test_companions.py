@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from adgram.generative.companions import CompanionMemory, CompanionTable
 
 # a goes with b (2) and c (1); b goes with a (3)
