@@ -115,7 +115,7 @@ def test_the_answer_does_not_depend_on_where_items_lie_in_memory(seed, count):
 
 
 def test_companions_of_the_history_are_remembered_if_they_are_admitted():
-    """An item far from the profile is proposed from memory, because it goes with the history; unadmitted ones are not."""
+    """An item far from the profile is proposed from memory because it goes with the history, if it is admitted."""
     items = random_items(4, 60)
     table = CompanionTable(
         item_ids=np.array(["i0", "i7", "i8"]),
