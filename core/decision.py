@@ -125,6 +125,36 @@ class PricedAd:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsideredAd:
+    """A priced ad as the record keeps it: by id, since the snapshot's version says what the ids meant."""
+
+    item_id: str
+    creative_id: str
+    campaign_id: str
+    source: CandidateSource
+    verdict: Verdict
+    value: Value
+    price_micros: int
+    steps: tuple[PriceStep, ...]
+
+    @classmethod
+    def of(cls, priced: "PricedAd") -> "ConsideredAd":
+        """The short form of a priced ad."""
+        judged, ad = priced.judged, priced.judged.ad
+        ids = (ad.creative.item_id, ad.creative.creative_id, ad.campaign.campaign_id)
+        return cls(*ids, ad.candidate.source, judged.verdict, judged.value, priced.bid_price.micros, priced.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenAd:
+    """The ad a bid was made for, as the record keeps it."""
+
+    bid_id: str
+    impression_id: str
+    ad: ConsideredAd
+
+
+@dataclass(frozen=True, slots=True)
 class Bid:
     """What is answered: `bid_id` also names the money reserved for it."""
 
@@ -167,12 +197,16 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class TierRecord:
-    """What one tier did for one impression, in the order it happened."""
+    """What one tier did for one impression, in the order it happened.
+
+    `considered` holds the best-priced of the `priced` ads that passed; every candidate is in the proposal.
+    """
 
     tier: Tier
     impression_id: str
     proposal: Proposal
-    considered: tuple[PricedAd, ...]
+    priced: int
+    considered: tuple[ConsideredAd, ...]
     rejections: tuple[Rejection, ...]
 
 
@@ -196,7 +230,7 @@ class DecisionRecord:
     stops: tuple[str, ...]
     pacing: dict[str, float]
     tiers: tuple[TierRecord, ...]
-    bids: tuple[Bid, ...]
+    bids: tuple[ChosenAd, ...]
     no_bid_reason: NoBidReason | None
     propensity: dict[str, float]
     step_ms: dict[str, float]

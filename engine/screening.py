@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from ..core.catalogue import Rule
 from ..core.decision import Ad, JudgedAd, Outcome, Tier
 from ..core.ports import Verifier
 from ..core.snapshot import Snapshot
 from ..rules.rulebook import Rulebook
 from .trace import Trace
+
+_log = structlog.get_logger(__name__)
 
 
 class Rulebooks:
@@ -21,6 +25,8 @@ class Rulebooks:
         """The snapshot's rules, compiled."""
         if snapshot.rules is not self._rules:
             self._book, self._rules = Rulebook.compile(snapshot.rules), snapshot.rules
+            for refused in self._book.refused:
+                _log.warning("a rule is not in force", rule=str(refused))
         return self._book
 
     def warm(self, snapshot: Snapshot) -> None:

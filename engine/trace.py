@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from ..core.clock import Clock, elapsed_ms
 from ..core.decision import (
     Bid,
+    ChosenAd,
+    ConsideredAd,
     Decision,
     DecisionRecord,
     NoBidReason,
@@ -22,6 +24,7 @@ from ..core.request import BidRequest
 from ..core.snapshot import Snapshot
 from .stops import StopBoard
 
+_ADS_KEPT = 16  # priced ads on record, best first: more than exploration chooses among, and a record stays near 10 kB
 _IDS_KEPT = 5  # examples named with each rejection; the count is complete
 
 
@@ -80,7 +83,8 @@ class Trace:
             for (stage, reason), count in self._counts.items()
         ]
         rejections = (*self._rejections, *counted)
-        self._tiers.append(TierRecord(tier, impression_id, proposal, tuple(considered), rejections))
+        best = tuple(map(ConsideredAd.of, considered[:_ADS_KEPT]))
+        self._tiers.append(TierRecord(tier, impression_id, proposal, len(considered), best, rejections))
         self._rejections.clear()
         self._counts.clear()
         self._examples.clear()
@@ -101,7 +105,7 @@ class Trace:
             stops=self._stop_names,
             pacing=self.pacing,
             tiers=tuple(self._tiers),
-            bids=bids,
+            bids=tuple(_chosen(bid) for bid in bids),
             no_bid_reason=no_bid_reason,
             propensity=self.propensity,
             step_ms=self._steps,
@@ -109,3 +113,7 @@ class Trace:
             admitted=self.admitted,
         )
         return Decision(self.decision_id, bids, no_bid_reason, record)
+
+
+def _chosen(bid: Bid) -> ChosenAd:
+    return ChosenAd(bid.bid_id, bid.priced.judged.ad.impression.impression_id, ConsideredAd.of(bid.priced))

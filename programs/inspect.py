@@ -86,7 +86,7 @@ def _add_tier(branch: Tree, tier: wire.TierRecord, shown: int | None) -> None:
         sid = "-".join(map(str, candidate.semantic_id))
         log_prob = f"log p {candidate.log_prob:.2f}" if candidate.HasField("log_prob") else "not generated"
         candidates.add(f"{candidate.item_id}  {candidate.source}  SID {sid}  {log_prob}  score {candidate.score:.4f}")
-    considered = branch.add(f"{len(tier.considered)} ads considered")
+    considered = branch.add(f"{tier.priced} ads priced, the best {len(tier.considered[:shown])} of them")
     for ad in tier.considered[:shown]:
         _add_ad(considered, ad)
     for rejection in tier.rejections:

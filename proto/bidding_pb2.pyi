@@ -219,18 +219,20 @@ class Environment(_message.Message):
     def __init__(self, place_id: _Optional[str] = ..., weather: _Optional[str] = ..., temperature_c: _Optional[float] = ..., crowd: _Optional[float] = ..., local_events: _Optional[_Iterable[str]] = ..., event_time_ns: _Optional[int] = ...) -> None: ...
 
 class TierRecord(_message.Message):
-    __slots__ = ("tier", "impression_id", "proposal", "considered", "rejections")
+    __slots__ = ("tier", "impression_id", "proposal", "considered", "rejections", "priced")
     TIER_FIELD_NUMBER: _ClassVar[int]
     IMPRESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PROPOSAL_FIELD_NUMBER: _ClassVar[int]
     CONSIDERED_FIELD_NUMBER: _ClassVar[int]
     REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    PRICED_FIELD_NUMBER: _ClassVar[int]
     tier: str
     impression_id: str
     proposal: Proposal
     considered: _containers.RepeatedCompositeFieldContainer[PricedAd]
     rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
-    def __init__(self, tier: _Optional[str] = ..., impression_id: _Optional[str] = ..., proposal: _Optional[_Union[Proposal, _Mapping]] = ..., considered: _Optional[_Iterable[_Union[PricedAd, _Mapping]]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
+    priced: int
+    def __init__(self, tier: _Optional[str] = ..., impression_id: _Optional[str] = ..., proposal: _Optional[_Union[Proposal, _Mapping]] = ..., considered: _Optional[_Iterable[_Union[PricedAd, _Mapping]]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., priced: _Optional[int] = ...) -> None: ...
 
 class Proposal(_message.Message):
     __slots__ = ("candidates", "reason", "took_ms", "model")

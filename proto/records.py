@@ -1,6 +1,6 @@
 """Decision records on the wire, for Explain."""
 
-from ..core.decision import Candidate, DecisionRecord, Finding, PricedAd, Proposal, Rejection, TierRecord
+from ..core.decision import Candidate, ConsideredAd, DecisionRecord, Finding, Proposal, Rejection, TierRecord
 from ..core.environment import Environment
 from . import bidding_pb2 as wire
 from .openrtb import encode_request
@@ -21,12 +21,8 @@ def encode_record(record: DecisionRecord) -> wire.DecisionRecord:
         pacing=record.pacing,
         tiers=[_tier(tier) for tier in record.tiers],
         bids=[
-            wire.ChosenAd(
-                bid_id=bid.bid_id,
-                impression_id=bid.priced.judged.ad.impression.impression_id,
-                ad=_priced(bid.priced),
-            )
-            for bid in record.bids
+            wire.ChosenAd(bid_id=chosen.bid_id, impression_id=chosen.impression_id, ad=_considered(chosen.ad))
+            for chosen in record.bids
         ],
         propensity=record.propensity,
         step_ms=record.step_ms,
@@ -57,7 +53,8 @@ def _tier(tier: TierRecord) -> wire.TierRecord:
         tier=tier.tier.value,
         impression_id=tier.impression_id,
         proposal=_proposal(tier.proposal),
-        considered=[_priced(priced) for priced in tier.considered],
+        priced=tier.priced,
+        considered=[_considered(ad) for ad in tier.considered],
         rejections=[_rejection(rejection) for rejection in tier.rejections],
     )
 
@@ -83,20 +80,19 @@ def _candidate(candidate: Candidate) -> wire.Candidate:
     return message
 
 
-def _priced(priced: PricedAd) -> wire.PricedAd:
-    judged, ad = priced.judged, priced.judged.ad
+def _considered(ad: ConsideredAd) -> wire.PricedAd:
     return wire.PricedAd(
-        item_id=ad.creative.item_id,
-        creative_id=ad.creative.creative_id,
-        campaign_id=ad.campaign.campaign_id,
-        source=ad.candidate.source.value,
-        outcome=judged.verdict.outcome.value,
-        findings=[_finding(finding) for finding in judged.verdict.findings],
-        p_click=judged.value.p_click,
-        p_convert=judged.value.p_convert,
-        environment_lift=judged.value.environment_lift,
-        bid_price_micros=priced.bid_price.micros,
-        steps=[wire.PriceStep(name=s.name, factor=s.factor, price_micros=s.price_micros) for s in priced.steps],
+        item_id=ad.item_id,
+        creative_id=ad.creative_id,
+        campaign_id=ad.campaign_id,
+        source=ad.source.value,
+        outcome=ad.verdict.outcome.value,
+        findings=[_finding(finding) for finding in ad.verdict.findings],
+        p_click=ad.value.p_click,
+        p_convert=ad.value.p_convert,
+        environment_lift=ad.value.environment_lift,
+        bid_price_micros=ad.price_micros,
+        steps=[wire.PriceStep(name=s.name, factor=s.factor, price_micros=s.price_micros) for s in ad.steps],
     )
 
 
