@@ -33,8 +33,8 @@ from ..core.ports import ProposalContext, Proposer
 from ..generative.training.evaluation import TOP, RankingScore, chosen_users, ranking_score
 from ..generative.training.sequences import UserSequence, as_rows, user_sequences
 from ..memory.snapshot import MemorySnapshot
+from ..streaming.folds.feedback import HISTORY as HISTORY_KEPT
 
-HISTORY_KEPT = 50  # newest events of a user that streaming keeps; evaluation must know no more than serving does
 _STAMP = "train.json"
 
 MarketplaceArgument = Annotated[
