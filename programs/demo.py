@@ -72,8 +72,8 @@ def _start(deployment: Deployment, marketplace: Path, bootstrap: str, milvus: st
     steps = (
         ("broker and topics", lambda: deployment.start_broker(bootstrap)),
         ("Milvus", lambda: deployment.start_milvus(milvus)),
+        ("catalogue and histories through Kafka", lambda: deployment.load(marketplace, "--history")),
         ("worker (faust) and sink", deployment.start_worker),
-        ("catalogue to Kafka", lambda: deployment.publish(marketplace, "--history")),
         ("engine", deployment.start_engine),
         ("catalogue in the engine's memory", lambda: deployment.wait_for_items(len(Marketplace(marketplace).items()))),
     )

@@ -61,9 +61,12 @@ class Deployment:
         self.engine = child
         return self.address
 
-    def publish(self, marketplace: Path, *options: str) -> None:
-        """Afterwards the marketplace's catalogue is in the source topics; a catalogue already published is not
-        again.
+    def load(self, marketplace: Path, *options: str) -> None:
+        """Afterwards the marketplace's catalogue is committed; one that already was is not published again.
+
+        A whole catalogue goes through the batch consumer, which is ten times as fast as faust behind the same folds;
+        start the
+        worker afterwards.
         """
         mark = self.folder / _PUBLISHED
         where = "" if self._own_broker else self.bootstrap
@@ -71,6 +74,9 @@ class Deployment:
         if mark.is_file() and mark.read_bytes() == digest:
             return
         self.run("publish", str(marketplace), "--bootstrap", self.bootstrap, *options)
+        milvus = ("--milvus", self.milvus) if self.milvus else ()
+        source = ("--models", str(self.models), "--bootstrap", self.bootstrap, *milvus)
+        self.run("ingest", *source, "--batch", "--until-idle", "1")
         mark.write_bytes(digest)
 
     def wait_for_items(self, count: int, timeout_s: float = 120.0) -> None:

@@ -16,6 +16,7 @@ from faust.types import TP, EventT
 from ..core.errors import AdgramError
 from ..core.event import Topic
 from .config import StreamingConfig
+from .patience import install_patient_fetcher
 from .shards import Shards
 
 # faust's default is 60 s without a sign of life; a dead worker's partitions should move within seconds.
@@ -42,6 +43,7 @@ class Worker:
 
     def run(self) -> None:
         """Returns after SIGTERM or SIGINT with all that was folded committed, else `failure` says why it stopped."""
+        install_patient_fetcher()
         worker = faust.Worker(self.app, loglevel=logging.ERROR, redirect_stdouts=False, quiet=True)
         worker.spinner = None  # it draws on terminals and on logs alike
         try:

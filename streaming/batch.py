@@ -13,6 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from ..core.errors import Unavailable
 from .config import StreamingConfig
 from .log import consumer
+from .patience import paced_poll
 from .shards import Shards
 
 POLL_RECORDS = 1_000
@@ -58,7 +59,7 @@ class BatchWorker:
         sources, interval_s = self._config.sources, self._config.commit_interval_ms / 1000
         busy_at = committed_at = told_at = time.monotonic()
         while not self._stopping.is_set():
-            batches = kafka.poll(timeout_ms=int(interval_s * 1000))
+            batches = paced_poll(kafka, interval_s)
             for partition, records in batches.items():
                 topic = sources[partition.topic]
                 for record in records:

@@ -17,6 +17,7 @@ from ..memory.mvcc import ANYWHERE, Progress, counted
 from ..proto import events
 from .config import StreamingConfig
 from .connection import require_broker
+from .patience import paced_poll
 
 # More than a fenced owner can append before it notices: enough to know which commit is the newest that counts.
 TAIL_RECORDS = 64
@@ -103,7 +104,7 @@ class KafkaCommitFeed:
 
     def poll(self, timeout_s: float) -> Sequence[Commit]:
         with _unavailable("cannot follow the commits"):
-            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            batches = paced_poll(self._consumer, timeout_s)
         commits = (decoded(record.value or b"") for batch in batches.values() for record in batch)
         return tuple(commit for commit in commits if commit is not None)
 
@@ -130,7 +131,7 @@ class KafkaStopFeed:
 
     def poll(self, timeout_s: float) -> Sequence[Stop]:
         with _unavailable("cannot follow the stops"):
-            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            batches = paced_poll(self._consumer, timeout_s)
         stops = (events.decode_stop(record.value or b"") for batch in batches.values() for record in batch)
         return tuple(stop for stop in stops if stop is not None)
 
