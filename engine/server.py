@@ -103,10 +103,17 @@ def _handler(method: Handler, request_type: type[Message]) -> Any:
 
 
 class Server:
-    """A grpc.aio server around an endpoint; health says SERVING while `ready` does."""
+    """A grpc.aio server around an endpoint; health says SERVING once it is `ready` and has rehearsed."""
 
-    def __init__(self, endpoint: Endpoint, host: str, port: int, ready: Callable[[], bool]) -> None:
-        self._ready = ready
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        host: str,
+        port: int,
+        ready: Callable[[], bool],
+        rehearse: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._ready, self._rehearse = ready, rehearse
         self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         services = {
@@ -133,12 +140,18 @@ class Server:
         await self._server.start()
         _log.info("serving", port=self.port)
         watch = asyncio.create_task(self._watch())
-        await stopping.wait()
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()  # what breaks in rehearsal would break in service: the process ends and says why
+        await stopped
         watch.cancel()
         await self._server.stop(_GRACE_S)
 
     async def _watch(self) -> None:
         status = health_pb2.HealthCheckResponse
-        while True:
-            await self._health.set("", status.SERVING if self._ready() else status.NOT_SERVING)
+        await self._health.set("", status.NOT_SERVING)
+        while not self._ready():
             await asyncio.sleep(0.05)
+        await self._rehearse()
+        await self._health.set("", status.SERVING)

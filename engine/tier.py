@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import queue
+import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import structlog
 
@@ -13,6 +16,12 @@ from ..core.ports import ProposalContext, Proposer
 
 LATE, STALLED, BROKEN, NO_TIME = "late", "stalled", "broken", "no time left"
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    context: ProposalContext
+    answer: "Future[Proposal]"
 
 
 class GuardedProposer:
@@ -26,7 +35,9 @@ class GuardedProposer:
     def __init__(self, proposer: Proposer, clock: Clock) -> None:
         self._proposer = proposer
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proposer")
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        # A daemon, since a stalled call must not keep the process from ending.
+        threading.Thread(target=self._work, name="proposer", daemon=True).start()
         self._running: ProposalContext | None = None
         self.lateness: Counter[str] = Counter()
 
@@ -48,12 +59,18 @@ class GuardedProposer:
             return self._empty(STALLED, started)
         if context.deadline.remaining_ms <= 0:
             return self._empty(NO_TIME, started)
-        call = self._thread.submit(self._call, context)
+        call = _Call(context, Future())
+        self._calls.put(call)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(context.deadline.remaining_ms, 0) / 1000):
-                return await asyncio.shield(asyncio.wrap_future(call))
-        call.cancel()
+                return await asyncio.shield(asyncio.wrap_future(call.answer))
+        call.answer.cancel()
         return self._empty(LATE, started)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            if call.answer.set_running_or_notify_cancel():
+                call.answer.set_result(self._call(call.context))
 
     def _call(self, context: ProposalContext) -> Proposal:
         started = self._clock.monotonic_ns()
@@ -73,4 +90,4 @@ class GuardedProposer:
 
     def close(self) -> None:
         """Afterwards no further call starts; a running one is left to end by itself."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._calls.put(None)

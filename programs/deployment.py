@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 import msgspec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..core.errors import Unavailable
 from ..core.marketplace import Marketplace
@@ -57,7 +58,7 @@ class Deployment:
         folders = ("--models", str(self.models), "--state", str(self.folder / name))
         child = self._started(name, "serve", *folders, *milvus, "--port", str(port), config=config)
         self.address = f"127.0.0.1:{port}"
-        child.wait_until(lambda: statistics_of(f"127.0.0.1:{port}") is not None, _ENGINE_S)
+        child.wait_until(lambda: serving(f"127.0.0.1:{port}"), _ENGINE_S)
         self.engine = child
         return self.address
 
@@ -100,6 +101,16 @@ class Deployment:
 
     def _configured(self, config: Path | None) -> tuple[str, ...]:
         return ("--config", str(config)) if config else ()
+
+
+def serving(address: str) -> bool:
+    """Whether an engine's health says SERVING."""
+    with grpc.insecure_channel(address) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=2.0)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def statistics_of(address: str) -> wire.EngineStats | None:

@@ -159,7 +159,9 @@ def stop(
     """Halt an advertiser, campaign, creative or item in every engine at once, or lift that again."""
     streaming = _streaming(load(config), bootstrap, prefix, shards)
     with ExitStack() as stack:
-        publisher = _publisher(streaming, stack)
+        # No look at the other topics: whatever is wrong with them, a stop goes out.
+        publisher = KafkaPublisher(streaming)
+        stack.callback(publisher.close)
         publisher.publish_stop(Stop(scope, target, reason, time.time_ns(), lift))
         publisher.flush(FLUSH_S)
     print(f"{'lifted the stop of' if lift else 'stopped'} {scope.value} {target}")

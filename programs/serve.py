@@ -29,6 +29,7 @@ from ..engine.outbox import OutboxRelay
 from ..engine.pacing import Pacer
 from ..engine.pipeline import Parts, Pipeline
 from ..engine.pricing import Pricer
+from ..engine.rehearsal import rehearse
 from ..engine.screening import Rulebooks
 from ..engine.server import Endpoint, Server
 from ..engine.statistics import Statistics
@@ -153,7 +154,11 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
         engine,
         clock,
     )
-    return Server(endpoint, host, port, lambda: follower.ready)
+
+    async def rehearsal() -> None:
+        await rehearse(pipeline, follower.current(), engine, clock)
+
+    return Server(endpoint, host, port, lambda: follower.ready, rehearsal)
 
 
 def _store(settings: Settings) -> CommitStore | None:

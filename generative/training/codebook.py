@@ -16,11 +16,18 @@ def codes_for(items: int) -> int:
 def fit_codebooks(
     vectors: npt.NDArray[np.float32], levels: int, codes: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Codebooks [L, K, D] for vectors [N, D]."""
+    """Codebooks [L, K, D] for vectors [N, D].
+
+    The last level tells apart what the others left together, and items that are chosen together are left in tight
+    clusters, whose remainders are all short: by distance they would share one codeword near zero. So its codewords have
+    unit length, which makes the nearest one a matter of the remainder's direction alone.
+    """
     residual = vectors.astype(np.float64)
     codebooks = np.empty((levels, codes, vectors.shape[1]), dtype=np.float32)
     for level in range(levels):
-        codebooks[level] = _k_means(residual, codes, rng)
+        last = level == levels - 1
+        centres = _k_means(_directions(residual) if last else residual, codes, rng)
+        codebooks[level] = _directions(centres) if last else centres
         chosen = _nearest(residual, codebooks[level].astype(np.float64))
         residual = residual - codebooks[level][chosen]
     return codebooks
@@ -46,6 +53,12 @@ def _k_means(points: npt.NDArray[np.float64], codes: int, rng: np.random.Generat
         empty = np.flatnonzero(~filled)
         centres[empty[: len(points)]] = points[np.argsort(-errors, kind="stable")[: len(empty)]]
     return centres
+
+
+def _directions(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The points at unit length; what has no direction stays where it is."""
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return np.asarray(points / np.where(lengths > 1e-12, lengths, 1.0))
 
 
 def _nearest(points: npt.NDArray[np.float64], centres: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

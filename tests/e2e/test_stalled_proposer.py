@@ -14,7 +14,7 @@ import pytest
 from adgram.core.decision import Outcome
 from adgram.core.money import Money
 from adgram.core.request import AdFormat, BidRequest, Device, Impression, Page, Place, Size, Viewer
-from adgram.programs.deployment import statistics_of
+from adgram.programs.deployment import serving
 from adgram.proto import bidding_pb2 as wire
 from adgram.proto import bidding_pb2_grpc
 from adgram.proto.openrtb import encode_request
@@ -45,7 +45,7 @@ def stalled_engine(scene, trained: Path, eventually):
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
     try:
         address = f"127.0.0.1:{port}"
-        eventually(lambda: (found := statistics_of(address)) is not None and found.items >= 400, 60)
+        eventually(lambda: serving(address), 60)
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
@@ -62,6 +62,7 @@ async def ask(address: str, now_ns: int) -> tuple[list[float], list[wire.Decisio
     async with grpc.aio.insecure_channel(address) as channel:
         stub = bidding_pb2_grpc.BiddingServiceStub(channel)
         slots = asyncio.Semaphore(IN_FLIGHT)
+        await channel.channel_ready()  # an exchange keeps its connections open
 
         async def one(number: int) -> None:
             async with slots:

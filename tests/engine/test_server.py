@@ -31,6 +31,10 @@ class ForgetfulPublisher:
         pass
 
 
+async def unrehearsed() -> None:
+    """Nothing to warm up here."""
+
+
 class Stubs:
     """The client's side of one channel."""
 
@@ -57,7 +61,7 @@ def served(bench, make, tmp_path: Path) -> Callable[[Callable[[Stubs], Awaitable
                 Statistics(lambda: snapshot, lambda: {"proposer": "scripted"}, Counter()),
                 Pseudonymiser(b"k"), EngineConfig(trust_event_time=True), SystemClock(),
             )  # fmt: skip
-            server, stopping = Server(endpoint, "127.0.0.1", 0, lambda: True), asyncio.Event()
+            server, stopping = Server(endpoint, "127.0.0.1", 0, lambda: True, unrehearsed), asyncio.Event()
             running = asyncio.create_task(server.run(stopping))
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
                 await scenario(Stubs(channel))
@@ -163,8 +167,8 @@ def test_a_port_in_use_is_one_clear_error() -> None:
 
     async def twice() -> None:
         endpoint = MagicMock()  # never called: no server here starts
-        first = Server(endpoint, "127.0.0.1", 0, lambda: True)
+        first = Server(endpoint, "127.0.0.1", 0, lambda: True, unrehearsed)
         with pytest.raises(Unavailable, match="port is in use"):
-            Server(endpoint, "127.0.0.1", first.port, lambda: True)
+            Server(endpoint, "127.0.0.1", first.port, lambda: True, unrehearsed)
 
     asyncio.run(twice())

@@ -170,14 +170,24 @@ def test_padding_lies_at_the_right():
 
 
 def test_codebooks_tell_items_apart():
-    """Three levels bring distinct vectors close to their reconstruction, and most get an ID of their own."""
+    """Two levels bring distinct vectors close to their reconstruction; with the third, most get an ID of their own."""
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((300, 8)).astype(np.float32)
     books = fit_codebooks(vectors, 3, 32, rng)
     sids = quantise(vectors, books)
-    rebuilt = sum(books[level][sids[:, level]] for level in range(3))
-    assert np.square(vectors - rebuilt).sum() < 0.15 * np.square(vectors).sum()
+    rebuilt = sum(books[level][sids[:, level]] for level in range(2))
+    assert np.square(vectors - rebuilt).sum() < 0.4 * np.square(vectors).sum()
     assert len(np.unique(sids, axis=0)) > 290
+
+
+def test_tight_clusters_are_told_apart_too():
+    """Items almost on top of each other still get IDs of their own, however loose the rest of the catalogue is."""
+    rng = np.random.default_rng(0)
+    loose = rng.standard_normal((200, 8))
+    tight = np.repeat(rng.standard_normal((4, 8)), 5, axis=0) + 1e-3 * rng.standard_normal((20, 8))
+    vectors = np.concatenate((loose, tight)).astype(np.float32)
+    sids = quantise(vectors, fit_codebooks(vectors, 3, 32, rng))
+    assert len(np.unique(sids[200:], axis=0)) >= 17
 
 
 def test_codebooks_are_fitted_even_to_fewer_items_than_codes():
