@@ -13,7 +13,7 @@ from ..kernels.reference import residual_codes
 from .features import BUCKETS, hashed_counts
 
 KIND = "tokenizer"
-FORMAT = 1
+FORMAT = 2
 _WEIGHTS = "weights.npz"
 _TINY = 1e-12  # keeps an item without a single known word from dividing by zero
 
@@ -27,6 +27,7 @@ class TokenizerWeights:
     interest: npt.NDArray[np.float32]  # [C, D] where people's behaviour puts such content
     known_ids: npt.NDArray[np.str_]  # [M] sorted
     known_offsets: npt.NDArray[np.float32]  # [M, D] what behaviour adds to the content of each item met in training
+    known_last_codes: npt.NDArray[np.int32]  # [M] the last code of each, which tells apart those that nearness cannot
     default: npt.NDArray[np.float32]  # [D] unit, of an item that says nothing about itself
     codebooks: npt.NDArray[np.float32]  # [L, K, D]
 
@@ -36,7 +37,7 @@ class ItemTokenizer:
 
     An item's vector is the unit vector of `content(item) · interest + offset(item)`: content alone places a new item,
     and what was learned of behaviour moves an item met in training. Its semantic ID is the residual quantisation of
-    that vector.
+    that vector; only the last code of an item met in training was settled then, so that no two such items share an ID.
     """
 
     def __init__(self, weights: TokenizerWeights, model: str) -> None:
@@ -62,6 +63,9 @@ class ItemTokenizer:
     def _encode_one(self, item: Item) -> EncodedItem:
         vector = self.vector(item)
         codes = residual_codes(vector.astype(np.float64)[None, :], self._codebooks)[0]
+        known = self._known.get(item.item_id)
+        if known is not None:
+            codes[-1] = self._weights.known_last_codes[known]
         return EncodedItem(item, tuple(int(code) for code in codes), vector.tobytes(), self._model)
 
     def vector(self, item: Item) -> npt.NDArray[np.float32]:

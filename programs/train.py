@@ -30,6 +30,7 @@ from ..core.errors import ArtifactError, ConfigError, MarketplaceError
 from ..core.feedback import FeedbackKind, Interaction
 from ..core.marketplace import Marketplace
 from ..core.ports import ProposalContext, Proposer
+from ..generative.tokenizer import FORMAT as TOKENIZER_FORMAT
 from ..generative.training.evaluation import TOP, RankingScore, chosen_users, ranking_score
 from ..generative.training.sequences import UserSequence, as_rows, user_sequences
 from ..memory.snapshot import MemorySnapshot
@@ -174,8 +175,8 @@ def _train_proposer(
 
     if (
         not force
-        and _is_current(models / "decoder", "decoder", notes)
-        and _is_current(models / "tokenizer", "tokenizer", notes)
+        and _is_current(models / "decoder", "decoder", 1, notes)
+        and _is_current(models / "tokenizer", "tokenizer", TOKENIZER_FORMAT, notes)
     ):
         return [("proposer", "up to date", str(verified(models / "decoder", "decoder", 1).checksum))]
     with _progress(console) as progress:
@@ -209,10 +210,10 @@ def _train_scorer(
     return [("scorer", name, value) for name, value in _figures(report)]
 
 
-def _is_current(folder: Path, kind: str, notes: dict[str, Any]) -> bool:
+def _is_current(folder: Path, kind: str, format: int, notes: dict[str, Any]) -> bool:
     """Whether the artefact is whole and was trained from the same data with the same options."""
     try:
-        return verified(folder, kind, 1).notes.items() >= notes.items()
+        return verified(folder, kind, format).notes.items() >= notes.items()
     except ArtifactError:
         return False
 

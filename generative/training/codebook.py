@@ -33,6 +33,27 @@ def fit_codebooks(
     return codebooks
 
 
+def distinct_last_codes(
+    vectors: npt.NDArray[np.float32], sids: npt.NDArray[np.int32], codebooks: npt.NDArray[np.float32]
+) -> npt.NDArray[np.int32]:
+    """The last code of each item [N] so that no two share a semantic ID while a node has codes left.
+
+    Whoever comes first keeps the nearest codeword, the next takes the nearest that is free. Items that behave alike lie
+    almost on top of each other, so nearness alone would leave the very items people choose together indistinguishable.
+    """
+    codes = codebooks.shape[1]
+    last = sids[:, -1].copy()
+    taken: dict[tuple[int, ...], set[int]] = {}
+    for row, sid in enumerate(sids.tolist()):
+        used = taken.setdefault(tuple(sid[:-1]), set())
+        if sid[-1] in used and len(used) < codes:
+            residual = vectors[row] - sum(codebooks[level][code] for level, code in enumerate(sid[:-1]))
+            nearest = np.argsort(np.square(codebooks[-1] - residual).sum(axis=1), kind="stable").tolist()
+            last[row] = next(code for code in nearest if code not in used)
+        used.add(int(last[row]))
+    return last
+
+
 def quantise(vectors: npt.NDArray[np.float32], codebooks: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     """The codes [N, L] that the served tokenizer gives these vectors."""
     return residual_codes(vectors.astype(np.float64), codebooks.astype(np.float64))

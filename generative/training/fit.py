@@ -20,7 +20,7 @@ from ..decoder import DecoderShape, SemanticDecoder
 from ..tokenizer import ItemTokenizer, TokenizerWeights, load_encoder, save_tokenizer
 from ..weights import FORMAT, KIND, save_decoder
 from .baselines import TUNED_KNN, ItemKnn
-from .codebook import codes_for, fit_codebooks
+from .codebook import codes_for, distinct_last_codes, fit_codebooks, quantise
 from .codes import CodeModel
 from .content import ContentSpace, behaviour_vectors, fit_content, ridge
 from .interest import InterestModel
@@ -226,14 +226,16 @@ def _tokenizer_weights(
         vectors = model.vectors().numpy()
     met = sorted(np.flatnonzero(data.met).tolist(), key=lambda row: item_ids[row])
     middle = vectors.mean(axis=0)
+    codebooks = fit_codebooks(vectors, shape.levels, shape.codes, rng)
     return TokenizerWeights(
         idf=content.idf,
         content=content.projection,
         interest=model.interest.detach().numpy(),
         known_ids=np.array([item_ids[row] for row in met]),
         known_offsets=model.offsets.detach().numpy()[met],
+        known_last_codes=distinct_last_codes(vectors[met], quantise(vectors[met], codebooks), codebooks),
         default=(middle / np.linalg.norm(middle)).astype(np.float32),
-        codebooks=fit_codebooks(vectors, shape.levels, shape.codes, rng),
+        codebooks=codebooks,
     )
 
 

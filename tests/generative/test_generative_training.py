@@ -12,9 +12,10 @@ from adgram.core.clock import SystemClock
 from adgram.core.errors import MarketplaceError
 from adgram.core.marketplace import Marketplace, write_entities, write_log, write_manifest
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
+from adgram.generative.tokenizer import FORMAT
 from adgram.generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
 from adgram.generative.training.catalogue_tree import CatalogueTree
-from adgram.generative.training.codebook import codes_for, fit_codebooks, quantise
+from adgram.generative.training.codebook import codes_for, distinct_last_codes, fit_codebooks, quantise
 from adgram.generative.training.codes import CodeModel
 from adgram.generative.training.content import cooccurrence
 from adgram.generative.training.evaluation import chosen_users, ranking_score
@@ -55,8 +56,8 @@ def test_a_stopped_training_resumes_to_the_same_models(marketplace: Marketplace,
         with pytest.raises(Interrupted):
             fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), interrupting(stage, report))
     fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), silent)
-    for part in ("tokenizer", "decoder"):
-        assert verified(whole / part, part, 1).checksum == verified(resumed / part, part, 1).checksum
+    for part, format in (("tokenizer", FORMAT), ("decoder", 1)):
+        assert verified(whole / part, part, format).checksum == verified(resumed / part, part, format).checksum
     assert not (resumed / ".checkpoints").exists()
 
 
@@ -90,7 +91,7 @@ def test_the_last_two_events_are_not_learned_from(marketplace: Marketplace, tmp_
         for folder in (marketplace.folder, changed):
             models = tmp_path / name / folder.name
             fit(Marketplace(folder), models, options, {}, SystemClock(), silent)
-            checksums[name, folder.name] = verified(models / "tokenizer", "tokenizer", 1).checksum
+            checksums[name, folder.name] = verified(models / "tokenizer", "tokenizer", FORMAT).checksum
     assert checksums["held", marketplace.folder.name] == checksums["held", "changed"]
     assert checksums["all", marketplace.folder.name] != checksums["all", "changed"]
 
@@ -180,14 +181,22 @@ def test_codebooks_tell_items_apart():
     assert len(np.unique(sids, axis=0)) > 290
 
 
-def test_tight_clusters_are_told_apart_too():
-    """Items almost on top of each other still get IDs of their own, however loose the rest of the catalogue is."""
+def test_items_on_top_of_each_other_are_told_apart_by_the_last_code():
+    """Near-identical items get IDs of their own; who has one already keeps it; a full node is shared, not refused."""
     rng = np.random.default_rng(0)
-    loose = rng.standard_normal((200, 8))
-    tight = np.repeat(rng.standard_normal((4, 8)), 5, axis=0) + 1e-3 * rng.standard_normal((20, 8))
-    vectors = np.concatenate((loose, tight)).astype(np.float32)
-    sids = quantise(vectors, fit_codebooks(vectors, 3, 32, rng))
-    assert len(np.unique(sids[200:], axis=0)) >= 17
+    tight = np.repeat(rng.standard_normal((4, 8)), 5, axis=0) + 1e-6 * rng.standard_normal((20, 8))
+    vectors = np.concatenate((rng.standard_normal((200, 8)), tight, np.repeat(tight[:1], 40, axis=0))).astype(
+        np.float32
+    )
+    books = fit_codebooks(vectors, 3, 32, rng)
+    sids = quantise(vectors, books)
+    settled = sids.copy()
+    settled[:, -1] = distinct_last_codes(vectors, sids, books)
+    assert len(np.unique(settled[:220], axis=0)) == 220
+    assert len(np.unique(settled[220:], axis=0)) <= 32
+    _, first = np.unique(sids, axis=0, return_index=True)
+    kept = (settled[first] == sids[first]).all(axis=1)
+    assert kept.mean() > 0.9
 
 
 def test_codebooks_are_fitted_even_to_fewer_items_than_codes():
