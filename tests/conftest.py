@@ -126,6 +126,7 @@ def tokenizer_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         interest=rng.normal(size=(content, width)).astype(np.float32),
         known_ids=np.empty(0, "U1"),
         known_offsets=np.empty((0, width), np.float32),
+        known_last_codes=np.empty(0, np.int32),
         default=np.eye(1, width, dtype=np.float32)[0],
         codebooks=rng.normal(size=(3, codes, width)).astype(np.float32),
     )

@@ -36,8 +36,8 @@ class CodeModel(nn.Module):
         """vectors [N, D], sids [N, L]; the decoder as it is now becomes the teacher, too."""
         super().__init__()
         self.decoder = decoder
-        self.register_buffer("item_vectors", torch.from_numpy(vectors))
-        self.register_buffer("sids", torch.from_numpy(sids.astype(np.int64)))
+        self.register_buffer("item_vectors", torch.from_numpy(vectors), persistent=False)
+        self.register_buffer("sids", torch.from_numpy(sids.astype(np.int64)), persistent=False)
         self.tree = CatalogueTree.of(sids, decoder.shape.codes)
         # In a tuple, so that it is neither trained nor stored with this module.
         self._teacher = (copy.deepcopy(decoder).eval().requires_grad_(False),)

@@ -34,8 +34,8 @@ class InterestModel(nn.Module):
         """content [N, C], interest [C, D] and offsets [N, D] to start from; `met` [N]: chosen by anybody."""
         super().__init__()
         self.decoder = decoder
-        self.register_buffer("content", torch.from_numpy(content))
-        self.register_buffer("met", torch.from_numpy(met))
+        self.register_buffer("content", torch.from_numpy(content), persistent=False)
+        self.register_buffer("met", torch.from_numpy(met), persistent=False)
         self.interest = nn.Parameter(torch.from_numpy(interest))
         self.offsets = nn.Parameter(torch.from_numpy(offsets))
 
