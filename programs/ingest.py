@@ -153,11 +153,12 @@ def stop(
     lift: Annotated[bool, typer.Option("--lift", help="Lift the stop instead.")] = False,
     bootstrap: BootstrapOption = "",
     prefix: PrefixOption = "",
-    shards: ShardsOption = 0,
     config: ConfigOption = None,
 ) -> None:
     """Halt an advertiser, campaign, creative or item in every engine at once, or lift that again."""
-    streaming = _streaming(load(config), bootstrap, prefix, shards)
+    from ..streaming.log import KafkaPublisher
+
+    streaming = _streaming(load(config), bootstrap, prefix, 0)
     with ExitStack() as stack:
         # No look at the other topics: whatever is wrong with them, a stop goes out.
         publisher = KafkaPublisher(streaming)
