@@ -100,7 +100,7 @@ def evaluate(
     if not asked:
         raise MarketplaceError(f"{marketplace} has no user with three or more choices, so nothing can be held out")
     manifest = verified(models / "decoder", "decoder", 1)
-    if manifest.notes["marketplace"] != marketplace_digest(opened):
+    if manifest.notes.get("marketplace") != marketplace_digest(opened):
         raise ArtifactError(
             f"{models} was trained on another marketplace than {marketplace}; run `adgram train` on this one"
         )
