@@ -64,7 +64,7 @@ def test_topics_publish_send_and_stop_say_what_they_did(local_broker, topic_pref
     assert listed.returncode == 0 and f"{topic_prefix}items" in listed.stdout
     published = _adgram("publish", marketplace, "--history", *place, "--shards", 2)
     assert (published.returncode, published.stdout.split()[:3]) == (0, ["published", "6", "events"]), published.stderr
-    stopped = _adgram("stop", "advertiser", "a", *place, "--shards", 2)
+    stopped = _adgram("stop", "advertiser", "a", *place)
     assert (stopped.returncode, stopped.stdout) == (0, "stopped advertiser a\n"), stopped.stderr
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"event_id": "e", "event_time": 1, "key": "i1", "value": null}\n{"event_id": 5}\n')
