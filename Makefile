@@ -1,37 +1,37 @@
 # Every target sets up its own virtual environment first (.venv, pinned by constraints.txt) and says what it does.
 PYTHON ?= python3.11
-BIN := .venv/bin
-RUN := $(BIN)/python -m
 DATA ?= ../shared/data
+BIN := .venv/bin
 
-.PHONY: help demo test check proto bench real-input clean distclean
+.PHONY: help demo test check lint proto bench real-input clean distclean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: .venv/ready ## make a world, train, start broker, worker and engine, replay a peak, write runs/demo/report.html
 	$(BIN)/adgram demo runs/demo
 
-test: .venv/ready ## run every test (those that need Apache Kafka say why when they are skipped)
-	$(RUN) pytest
+test: .venv/ready ## run every test; those that need Apache Kafka say why when they are skipped
+	$(BIN)/python -m pytest
 
-check: .venv/ready ## lint, format, types, import contracts, proto drift, then the tests
+check: lint test ## what CI runs: lint, types, import contracts, proto drift, then the tests
+
+lint: .venv/ready ## lint, format, types, import contracts, proto drift
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
-	$(RUN) pytest
 
 proto: .venv/ready ## regenerate the stubs from proto/*.proto
 	$(BIN)/python proto/generate.py
 
 bench: real-input ## all benchmarks
 
-real-input: .venv/ready ## import, train and serve real data (DATA=folder); the tables of docs/REAL_INPUT.md
-	$(BIN)/python bench/real_input.py --data $(DATA)
+real-input: .venv/ready ## import, train, serve and settle public data (DATA=folder): the tables of docs/REAL_INPUT.md
+	$(BIN)/python bench/real_input.py --data $(DATA) --out runs/real-input
 
-clean: ## remove what demo, tests and builds made (the virtual environment stays)
+clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
@@ -40,7 +40,7 @@ distclean: clean ## remove the virtual environment too
 
 # The link under .mypy lets protoc and mypy see the repository's root as the package adgram.
 .venv/ready: pyproject.toml constraints.txt
-	@echo "setting up .venv (a few minutes the first time: torch alone is 200 MB)"
+	@echo "setting up .venv: a few minutes the first time, torch alone is 200 MB"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
