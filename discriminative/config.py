@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class VerifierConfig:
-    """`policy` is the path of a policy file, "" for the one that comes with this package. `verdicts` bounds the cache:
-    a verdict takes some 300 bytes. `threads` is LightGBM's, per prediction."""
+    """What judges creatives, and how much of it is remembered."""
 
-    policy: str = ""
-    verdicts: int = 500_000
-    threads: int = 1
+    policy: str = ""  # path of a policy file; empty: the one that comes with this package
+    verdicts: int = 500_000  # kept in the cache, some 300 bytes each
+    threads: int = 1  # of LightGBM, for one prediction

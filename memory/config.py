@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class MemoryConfig:
     """`milvus_uri` is any Milvus (empty: none, the log alone is read); `codes_per_level` is the tokenizer's K."""
 
-    milvus_uri: str = ""
-    milvus_token: str = ""
-    collection: str = "adgram"
-    timeout_s: float = 10.0
-    codes_per_level: int = 256
+    milvus_uri: str = ""  # any Milvus; empty: none, the log alone is read
+    milvus_token: str = ""  # user:password or an API key, where the Milvus asks for one
+    collection: str = "adgram"  # its name in Milvus; one a deployment
+    timeout_s: float = 10.0  # of one call to Milvus
+    codes_per_level: int = 256  # the tokenizer's K; the programs read it from the model
     recent_versions: int = 64  # snapshots kept for `as_of`; one costs the arrays that changed in it, at most megabytes
     rows_per_slice: int = 64  # about 1 ms of folding, well under the interpreter's 5 ms switch interval
     pause_ms: float = 1.0  # between slices, so that a large commit takes at most half of the serving thread's time

@@ -1,7 +1,5 @@
 """Child processes of a program: started with a log, waited for until ready, always ended with their parent."""
 
-import ctypes
-import signal
 import subprocess
 import sys
 import time
@@ -10,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ..core.errors import Unavailable
+from ..streaming.local_broker import die_with_parent
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h: the child gets a signal when its parent dies, however it dies
 _POLL_S = 0.05
 _TERM_WAIT_S = 10.0  # a worker finishes its batch and commits within this; then it is killed
 
@@ -69,7 +67,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,  # a Ctrl-C reaches the parent alone, which then stops them in order
-                preexec_fn=_die_with_parent  # noqa: PLW1509 - only a system call, and no thread runs here yet
+                preexec_fn=die_with_parent  # noqa: PLW1509 - only a system call, and no thread runs here yet
                 if sys.platform == "linux"
                 else None,
             )
@@ -85,10 +83,6 @@ class Children:
     ) -> None:
         for child in reversed(self._children):
             child.stop()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def adgram(*arguments: str) -> list[str]:

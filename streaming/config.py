@@ -9,21 +9,21 @@ from ..core.event import SOURCE_TYPES, Topic
 class StreamingConfig:
     """One deployment = one `topic_prefix` on one broker. `shards` is the partition count of every source topic."""
 
-    bootstrap: str = "127.0.0.1:9092"
-    topic_prefix: str = "adgram."
-    shards: int = 4
-    replication: int = 1
+    bootstrap: str = "127.0.0.1:9092"  # Kafka as host:port, several with commas
+    topic_prefix: str = "adgram."  # what every topic's name begins with
+    shards: int = 4  # partitions of every source topic and of the commits
+    replication: int = 1  # of topics made by `adgram topics`; 3 in a cluster
     group: str = "ingest"  # consumer group, after the prefix; faust and the batch consumer share it, one kind at a time
-    commit_interval_ms: int = 100
-    idle_commit_ms: int = 1_000
+    commit_interval_ms: int = 100  # how long changes gather into one commit
+    idle_commit_ms: int = 1_000  # a shard without changes moves its watermark so often
     lateness_ms: int = (
         5_000  # how far a producer's events may lag behind its newest before they fall under the watermark
     )
-    future_tolerance_ms: int = 3_600_000
+    future_tolerance_ms: int = 3_600_000  # an event further ahead of the clock is a dead letter
     simulated_time: bool = False  # event times are a simulation's: the wall clock says nothing about them
-    max_event_bytes: int = 262_144
-    connect_timeout_ms: int = 3_000
-    retention_ms: int = 7 * 86_400_000
+    max_event_bytes: int = 262_144  # a larger event is a dead letter
+    connect_timeout_ms: int = 3_000  # to find out whether a broker answers
+    retention_ms: int = 7 * 86_400_000  # of topics made by `adgram topics`; stops are kept for ever
 
     def topic(self, topic: Topic) -> str:
         """The topic's name on the broker."""

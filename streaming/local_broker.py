@@ -85,7 +85,7 @@ def _started(program: Path, arguments: list[str], folder: Path, port: int, timeo
             stderr=log,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C reaches the program that started it, which then stops it in order
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - a system call alone
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - a system call alone
         )
     child = LocalProcess(name, f"127.0.0.1:{port}", process)
     deadline = time.monotonic() + timeout_s
@@ -99,7 +99,8 @@ def _started(program: Path, arguments: list[str], folder: Path, port: int, timeo
     raise Unavailable(f"{name} did not listen on port {port} within {timeout_s:.0f} s; see {output}")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Run in a new child: afterwards it gets SIGTERM when its parent dies, however that dies (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
