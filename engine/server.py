@@ -72,8 +72,10 @@ class Endpoint:
     async def explain(self, message: wire.ExplainRequest) -> wire.DecisionRecord:
         if not message.decision_id:
             raise InvalidRequest("decision_id", "is required")
-        await asyncio.to_thread(self._audit.settle)
         record = await asyncio.to_thread(self._trail.find, message.decision_id)
+        if record is None:  # perhaps it is still on its way to the disk
+            await asyncio.to_thread(self._audit.settle)
+            record = await asyncio.to_thread(self._trail.find, message.decision_id)
         if record is None:
             raise NotFound(
                 f"no decision {message.decision_id} in the local trail; older ones are in the decisions topic"
