@@ -54,6 +54,7 @@ simulated_time = true
 shards = 2
 """
 IN_FLIGHT = 2
+HISTORIES_S = 120
 PATIENCE_MS = 2_000  # quality is compared here, lateness is measured by (a)
 EXACT = 1e-6
 FIRST_EVENT_NS, ASKED_NS = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # any times in this order
@@ -90,6 +91,18 @@ def publish_histories(users: list[UserSequence], publisher: KafkaPublisher, secr
                 feedback = Feedback(FeedbackKind.CONVERSION, user_key=key, item_id=item_id)
                 publisher.publish(Topic.FEEDBACK, Event(f"real/{user.user_id}/{position}", at, key, feedback))
     publisher.flush(120.0)
+
+
+def restock(marketplace: Marketplace, publisher: KafkaPublisher) -> None:
+    """Afterwards every item is in stock: evaluation ranks the whole catalogue, so admission must let the whole of
+    it through.
+    """
+    for offer in marketplace.offers():
+        if offer.stock == 0:
+            at = time.time_ns()
+            event = Event(f"restock/{offer.item_id}", at, offer.item_id, replace(offer, stock=1))
+            publisher.publish(Topic.OFFERS, event)
+    publisher.flush(60.0)
 
 
 def native_request(user_id: str) -> BidRequest:
@@ -174,10 +187,14 @@ def main(
         settings = load(config)
         publisher = KafkaPublisher(replace(settings.streaming, bootstrap=deployment.bootstrap))
         stack.callback(publisher.close)
+        restock(Marketplace(beauty), publisher)
         publish_histories(asked, publisher, settings.secret, console)
         address = deployment.start_engine(f"engine-{time.time_ns()}")
         deployment.wait_for_items(len(Marketplace(beauty).items()), 600)
+        until = time.monotonic() + HISTORIES_S
         while asyncio.run(known_users(asked[-20:], address)) < 20:
+            if time.monotonic() > until:
+                sys.exit(f"error: the histories did not arrive within {HISTORIES_S} s; see {out / 'logs'}")
             time.sleep(1)
         rankings = asyncio.run(served_rankings(asked, address, console))
         compared = compare(msgspec.json.decode(evaluation.read_bytes()), rankings, asked)

@@ -1,6 +1,5 @@
 """The high-rate consumer: the same shards, fed by kafka-python in whole batches, for catalogues and histories."""
 
-import threading
 import time
 from collections.abc import Callable, Collection
 
@@ -29,12 +28,13 @@ class BatchWorker:
         self, config: StreamingConfig, shards: Shards, on_progress: Callable[[int], None] | None = None
     ) -> None:
         self._config, self._shards, self._on_progress = config, shards, on_progress
-        self._stopping = threading.Event()
+        # A plain flag: a signal handler may interrupt itself, and would then wait for its own lock for ever.
+        self._stopping = False
         self.folded = 0
 
     def stop(self) -> None:
         """Afterwards `run` returns soon, with everything it has polled committed. May be called by a signal handler."""
-        self._stopping.set()
+        self._stopping = True
 
     def run(self, until_idle_s: float | None = None) -> None:
         """Folds and commits until `stop`, or until nothing came for `until_idle_s`."""
@@ -58,7 +58,7 @@ class BatchWorker:
     def _consume(self, kafka: KafkaConsumer, until_idle_s: float | None) -> None:
         sources, interval_s = self._config.sources, self._config.commit_interval_ms / 1000
         busy_at = committed_at = told_at = time.monotonic()
-        while not self._stopping.is_set():
+        while not self._stopping:
             batches = paced_poll(kafka, interval_s)
             for partition, records in batches.items():
                 topic = sources[partition.topic]
