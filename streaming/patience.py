@@ -6,6 +6,7 @@ ask thousands of times a second. With a broker that waits itself, nothing here e
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -34,7 +35,10 @@ class PatientFetcher(Fetcher):  # type: ignore[misc] # aiokafka ships no types
         began = time.monotonic()
         has_data = bool(await super()._proc_fetch_request(*request))
         if not has_data:
-            await asyncio.sleep(max(0.0, PAUSE_S - (time.monotonic() - began)))
+            with contextlib.suppress(
+                asyncio.CancelledError
+            ):  # like the original, which answers a cancellation with False
+                await asyncio.sleep(max(0.0, PAUSE_S - (time.monotonic() - began)))
         return has_data
 
 
