@@ -23,6 +23,8 @@ def from_toml(path: Path, schema: type[T]) -> T:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; name an existing TOML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -7,7 +7,8 @@ AdgramError
 ├── InvalidRequest       a bid request breaks the wire contract; names the field's path
 ├── InvalidEvent         a source event cannot be folded; goes to the dead letters with its reason
 ├── Unavailable          a broker, store or port cannot be reached
-└── VersionUnavailable   a snapshot older than the eviction horizon was asked for
+├── VersionUnavailable   a snapshot older than the eviction horizon was asked for
+└── NotFound             what was asked for by id is not (or no longer) here
 """
 
 

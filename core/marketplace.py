@@ -178,7 +178,10 @@ class Marketplace:
         missing = [column for column in SCHEMAS[name].names if column not in table.column_names]
         if missing:
             raise MarketplaceError(f"{path} lacks the column {missing[0]}; it needs {', '.join(SCHEMAS[name].names)}")
-        return table.select(SCHEMAS[name].names).cast(SCHEMAS[name])
+        try:
+            return table.select(SCHEMAS[name].names).cast(SCHEMAS[name])
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise MarketplaceError(f"{path} has a column of another type: {error}") from error
 
     def _entities(self, name: str, kind: type[T]) -> list[T]:
         path = self.folder / f"{name}.jsonl"
@@ -191,7 +194,7 @@ class Marketplace:
         for number, line in enumerate(lines, start=1):
             try:
                 entities.append(decoder.decode(line))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise MarketplaceError(f"{path}:{number}: {error}") from error
         return entities
 

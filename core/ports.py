@@ -134,6 +134,11 @@ class CommitFeed(Protocol):
 class StopFeed(Protocol):
     """Kill switches as they arrive, every one from the beginning of the topic on; needs no worker."""
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether every stop that was there at the start has been polled."""
+        ...
+
     def poll(self, timeout_s: float) -> Sequence[Stop]:
         """Stops since the last poll, in order; empty after `timeout_s` without any."""
         ...

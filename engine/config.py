@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..core.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -23,3 +25,12 @@ class EngineConfig:
     trail_segment_bytes: int = 32_000_000  # of one file of decision records, about 3,000 decisions
     trail_segments: int = 8  # older decision records leave the disk; Kafka keeps its own retention
     record_queue: int = 4_096  # decision records waiting to be written; beyond, they are counted and dropped
+
+    def __post_init__(self) -> None:
+        if self.charge_on not in ("billing", "win"):
+            raise ConfigError(f"engine: charge_on is {self.charge_on!r}; it must be billing or win")
+        if not 0 <= self.exploration <= 1 or self.exploration_width < 1:
+            raise ConfigError("engine: exploration must lie in 0 to 1, exploration_width be at least 1")
+        sizes = (self.default_timeout_ms, self.candidates, self.considered_ads, self.trail_segments, self.record_queue)
+        if min(*sizes, self.trail_segment_bytes, self.reservation_ttl_s) < 1:
+            raise ConfigError("engine: timeouts, counts and sizes must be at least 1")

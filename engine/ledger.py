@@ -8,7 +8,7 @@ A bid's life; each step is idempotent, and one transaction together with the eve
       └──(ttl)──▶ EXPIRED ──billing──▶ CHARGED    late money is still owed
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS bids (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS bids_by_state ON bids (state, expires_ns);
 """
-_KEEP_DAYS = 2  # settled bids are kept this long, so that a notice repeated overnight is still recognised
+_KEEP_DAYS = 31  # settled bids are kept this long: repeats are recognised, and no frequency window looks further back
 
 
 class BidState(StrEnum):
@@ -74,11 +74,15 @@ _FIND = f"SELECT {', '.join(_IDENTITY)}, day, state, won_ns FROM bids WHERE bid_
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a notice did: `known` if the bid was made here, `repeated` if it had been taken before; the bid's `slot`."""
+    """What a notice did: `known` if the bid was made here, `repeated` if it had been taken before; the bid's `slot`.
+
+    `tells_price` where it is the first to say what the auction's winner pays (a win and its billing say the same).
+    """
 
     known: bool
     repeated: bool = False
     slot: str = ""
+    tells_price: bool = False
 
 
 class Ledger:
@@ -94,6 +98,7 @@ class Ledger:
         self._held: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._spent: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._wins: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._open: Counter[tuple[str, str]] = Counter()
         self._touched: set[str] = set()
         self._pruned_day = self._expired_at = 0
         self._load()
@@ -106,6 +111,11 @@ class Ledger:
             if state in _HOLDS_MONEY:
                 self._held[campaign_id, day] += cost
             self._spent[campaign_id, day] += charged
+        undecided = self._db.execute(
+            "SELECT user_key, campaign_id, COUNT(*) FROM bids WHERE state = ? GROUP BY 1, 2", (BidState.OPEN,)
+        )
+        for user_key, campaign_id, count in undecided:
+            self._open[user_key, campaign_id] = count
         wins = self._db.execute("SELECT user_key, campaign_id, won_ns FROM bids WHERE won_ns > 0 ORDER BY won_ns")
         for user_key, campaign_id, won_ns in wins:
             self._wins[user_key][campaign_id].append(won_ns)
@@ -125,22 +135,28 @@ class Ledger:
         return touched
 
     def campaigns_seen(self, user_key: str) -> tuple[str, ...]:
-        """Campaigns of which the user was won; the only ones a frequency cap can hold back."""
+        """Campaigns of which the user was won; with those bid on right now, all that a frequency cap can hold back."""
         return tuple(self._wins.get(user_key, ())) if user_key else ()
 
+    def affords(self, campaign: Campaign, cost_micros: int, user_key: str, event_time: int) -> bool:
+        """Whether a bid of this cost would pass neither the daily budget nor the user's frequency cap."""
+        held = self.committed_micros(campaign.campaign_id, event_time)
+        return held + cost_micros <= campaign.daily_budget.micros and not self.capped(campaign, user_key, event_time)
+
     def capped(self, campaign: Campaign, user_key: str, event_time: int) -> bool:
-        """Whether the user was won within the cap's window as often as it allows."""
+        """Whether the user was won within the cap's window, or is bid on right now, as often as it allows."""
         cap = campaign.frequency_cap
         if not cap.impressions or not user_key:
             return False
         wins = self._wins[user_key][campaign.campaign_id] if user_key in self._wins else []
         since = event_time - cap.window_seconds * NS_PER_SECOND
-        return sum(since < won_ns <= event_time for won_ns in wins) >= cap.impressions
+        open_bids = self._open[user_key, campaign.campaign_id]
+        return sum(since < won_ns <= event_time for won_ns in wins) + open_bids >= cap.impressions
 
     def reserve(self, reservation: Reservation, campaign: Campaign, event_time: int) -> bool:
-        """Whether the money is now held: False, and nothing changed, where it would pass the daily budget."""
+        """Whether money and frequency are now held: False, and nothing changed, where budget or cap would be passed."""
         cost = reservation.cost_micros
-        if self.committed_micros(reservation.campaign_id, event_time) + cost > campaign.daily_budget.micros:
+        if not self.affords(campaign, cost, reservation.user_key, event_time):
             return False
         day = day_of(event_time)
         values = {name: getattr(reservation, name) for name in _IDENTITY}
@@ -148,6 +164,7 @@ class Ledger:
         with self._db:
             self._db.execute(_RESERVE, values)
         self._held[reservation.campaign_id, day] += cost
+        self._open[reservation.user_key, reservation.campaign_id] += 1
         self._touched.add(reservation.campaign_id)
         return True
 
@@ -180,9 +197,16 @@ class Ledger:
             self._held[held.campaign_id, day] += held.cost_micros
         self._spent[held.campaign_id, day] += charge
         self._touched.add(held.campaign_id)
-        if bought and not won_ns:
+        if state is BidState.OPEN:
+            self._closed(held.user_key, held.campaign_id)
+        if bought and not won_ns and held.user_key:
             self._wins[held.user_key][held.campaign_id].append(notice.event_time)
-        return Receipt(True, False, held.slot)
+        return Receipt(True, False, held.slot, tells_price=not won_ns)
+
+    def _closed(self, user_key: str, campaign_id: str) -> None:
+        self._open[user_key, campaign_id] -= 1
+        if self._open[user_key, campaign_id] <= 0:
+            del self._open[user_key, campaign_id]
 
     def _state_after(self, kind: NoticeKind) -> BidState:
         if kind is NoticeKind.LOSS:
@@ -195,7 +219,8 @@ class Ledger:
             return 0
         self._expired_at = event_time
         overdue = self._db.execute(
-            "SELECT bid_id, campaign_id, day, price_micros FROM bids WHERE state IN (?, ?) AND expires_ns <= ?",
+            "SELECT bid_id, campaign_id, day, price_micros, user_key, state FROM bids"
+            " WHERE state IN (?, ?) AND expires_ns <= ?",
             (*_HOLDS_MONEY, event_time),
         ).fetchall()
         if overdue:
@@ -203,8 +228,10 @@ class Ledger:
                 self._db.executemany(
                     "UPDATE bids SET state = ? WHERE bid_id = ?", [(BidState.EXPIRED, row[0]) for row in overdue]
                 )
-        for _, campaign_id, day, price_micros in overdue:
+        for _, campaign_id, day, price_micros, user_key, state in overdue:
             self._held[campaign_id, day] -= price_micros // 1000
+            if state == BidState.OPEN:
+                self._closed(user_key, campaign_id)
             self._touched.add(campaign_id)
         self._prune(day_of(event_time) - _KEEP_DAYS)
         return len(overdue)
@@ -214,6 +241,14 @@ class Ledger:
             self._pruned_day = before_day
             with self._db:
                 self._db.execute("DELETE FROM bids WHERE day < ?", (before_day,))
+            for sums in (self._held, self._spent):
+                for key in [key for key in sums if key[1] < before_day]:
+                    del sums[key]
+            for user_key, campaigns in list(self._wins.items()):
+                kept = {c: [at for at in wins if day_of(at) >= before_day] for c, wins in campaigns.items()}
+                self._wins[user_key] = defaultdict(list, {c: wins for c, wins in kept.items() if wins})
+                if not self._wins[user_key]:
+                    del self._wins[user_key]
 
     def close(self) -> None:
         self._db.close()

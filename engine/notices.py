@@ -19,6 +19,6 @@ class NoticeDesk:
         receipt = self._ledger.settle(notice)
         fate = "unknown bid" if not receipt.known else "repeated" if receipt.repeated else "taken"
         self.taken[f"{notice.kind}/{fate}"] += 1
-        if receipt.known and not receipt.repeated and notice.clearing_price is not None:
+        if receipt.tells_price and notice.clearing_price is not None:
             self._market.observe(receipt.slot, notice.clearing_price.micros)
         return receipt

@@ -68,12 +68,12 @@ class OutboxRelay:
         while True:
             try:
                 published = self._relay(connection)
-            except Unavailable as error:
-                _log.warning("the log is away; owed events wait on disk", error=str(error))
+                rounds += 1
+                if rounds % _CHECKPOINT_ROUNDS == 0:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except (Unavailable, sqlite3.Error) as error:
+                _log.warning("owed events wait on disk", reason=str(error))
                 published = 0
-            rounds += 1
-            if rounds % _CHECKPOINT_ROUNDS == 0:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             if published < _BATCH and self._stopping.wait(self._interval_s):
                 break
         connection.close()

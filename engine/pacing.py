@@ -41,6 +41,11 @@ class Pacer:
     def __init__(self) -> None:
         self._paces: dict[str, _Pace] = {}
 
+    def current(self, campaign_id: str) -> float:
+        """The campaign's multiplier as it stands; asking changes nothing."""
+        pace = self._paces.get(campaign_id)
+        return pace.multiplier if pace else 1.0
+
     def multiplier(self, campaign: Campaign, spent_micros: int, event_time: int) -> float:
         """The campaign's multiplier at `event_time`, given what it has spent and reserved today."""
         pace = self._paces.setdefault(campaign.campaign_id, _Pace(1.0, event_time))

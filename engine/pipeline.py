@@ -43,6 +43,9 @@ class Parts:
     new_id: Callable[[], str]
 
 
+_FOREIGN_FLOOR = "floor in another currency"
+
+
 class Pipeline:
     """Decides requests on the event loop's thread; only the learned proposer runs on another."""
 
@@ -60,7 +63,8 @@ class Pipeline:
         models = {"proposer": parts.learned.model, "fallback": parts.fallback.model, **parts.verifier.models}
         if snapshot is None:
             return trace.decision((), models, NoBidReason.NOT_READY)
-        parts.ledger.expire(request.event_time)
+        if not request.test:  # a test leaves no trace: no money, no pace, no time passed
+            parts.ledger.expire(request.event_time)
         rng = np.random.default_rng(int.from_bytes(trace.decision_id.encode(), "big"))
         filled = [await self._fill(slot, snapshot, deadline, trace, rng) for slot in request.impressions]
         return trace.decision(tuple(bid for bid in filled if bid), models)
@@ -68,12 +72,21 @@ class Pipeline:
     async def _fill(
         self, impression: Impression, snapshot: Snapshot, deadline: Deadline, trace: Trace, rng: np.random.Generator
     ) -> Bid | None:
+        if impression.reserve_price.currency != trace.request.currency:  # nothing here converts
+            trace.reject("price", _FOREIGN_FLOOR, impression.impression_id)
+            trace.got_as_far_as(NoBidReason.BELOW_RESERVE)
+            trace.admitted[impression.impression_id] = 0
+            trace.close_tier(Tier.LEARNED, impression.impression_id, Proposal((), _FOREIGN_FLOOR, 0.0), ())
+            return None
         with trace.step("admit"):
             admission = self._admit(impression, snapshot, trace)
         if not admission.items.any():
             trace.close_tier(Tier.LEARNED, impression.impression_id, Proposal((), "nothing admitted", 0.0), ())
             return None
         for tier in Tier:
+            if deadline.remaining_ms <= 0:
+                trace.ran_out_of_time(tier, impression.impression_id)
+                return None
             with trace.step(f"{tier}: propose"):
                 proposal = await self._propose(tier, admission, snapshot, deadline, trace)
             with trace.step(f"{tier}: match"):
@@ -129,30 +142,43 @@ class Pipeline:
             campaign_id = ad.campaign.campaign_id
             if campaign_id not in trace.pacing:
                 spent = parts.ledger.committed_micros(campaign_id, request.event_time)
-                trace.pacing[campaign_id] = parts.pacer.multiplier(ad.campaign, spent, request.event_time)
+                trace.pacing[campaign_id] = (
+                    parts.pacer.current(campaign_id)
+                    if request.test
+                    else parts.pacer.multiplier(ad.campaign, spent, request.event_time)
+                )
         priced = [parts.pricer.price(judged_ad, request, trace.pacing) for judged_ad in judged]
         return tuple(sorted(priced, key=lambda ad: (-ad.bid_price.micros, ad.judged.ad.creative.creative_id)))
 
     def _reserve(
         self, priced: Sequence[PricedAd], impression: Impression, trace: Trace, rng: np.random.Generator
     ) -> Bid | None:
-        eligible = [ad for ad in priced if meets_reserve(ad)]
-        for ad in priced[len(eligible) :]:
+        """The bid chosen among the ads that meet the floor and can be paid for, its money held; None where there is
+        none.
+        """
+        worthy = [ad for ad in priced if meets_reserve(ad)]
+        for ad in priced[len(worthy) :]:
             trace.reject("price", "below the reserve", ad.judged.ad.creative.creative_id)
-        while eligible:
-            choice = self._policy.choose(eligible, rng)
-            chosen = eligible.pop(choice.index)
-            bid = Bid(f"{trace.decision_id}-{impression.impression_id}", chosen)
-            if self._holds(bid, impression, trace.request):
-                trace.propensity[impression.impression_id] = choice.propensity
-                return bid
-            trace.reject("ledger", "no budget left", chosen.judged.ad.creative.creative_id)
-            trace.got_as_far_as(NoBidReason.NO_BUDGET)
-        return None
+        eligible = [ad for ad in worthy if self._affords(ad, trace)]
+        if not eligible:
+            return None
+        choice = self._policy.choose(eligible, rng)
+        bid = Bid(f"{trace.decision_id}-{impression.impression_id}", eligible[choice.index])
+        trace.propensity[impression.impression_id] = choice.propensity
+        if not trace.request.test:  # OpenRTB: test requests are not billable
+            self._hold(bid, impression, trace.request)
+        return bid
 
-    def _holds(self, bid: Bid, impression: Impression, request: BidRequest) -> bool:
-        if request.test:  # OpenRTB: test requests are not billable
+    def _affords(self, priced: PricedAd, trace: Trace) -> bool:
+        ad, request = priced.judged.ad, trace.request
+        cost = priced.bid_price.per_impression.micros
+        if self._parts.ledger.affords(ad.campaign, cost, request.viewer.user_key, request.event_time):
             return True
+        trace.reject("ledger", "no budget or frequency left", ad.creative.creative_id)
+        trace.got_as_far_as(NoBidReason.NO_BUDGET)
+        return False
+
+    def _hold(self, bid: Bid, impression: Impression, request: BidRequest) -> None:
         ad = bid.priced.judged.ad
         reservation = Reservation(
             bid_id=bid.bid_id,
@@ -164,7 +190,7 @@ class Pipeline:
             slot=slot_name(impression),
             price_micros=bid.priced.bid_price.micros,
         )
-        return self._parts.ledger.reserve(reservation, ad.campaign, request.event_time)
+        self._parts.ledger.reserve(reservation, ad.campaign, request.event_time)
 
 
 def _furthest(

@@ -1,6 +1,7 @@
 """Lets pass what the verifier and the operator's rules allow, and notes what they stop."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -14,20 +15,28 @@ from .trace import Trace
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rules: Sequence[Rule]
+    book: Rulebook
+
+
 class Rulebooks:
     """The rulebook of a snapshot, compiled when its rules change and kept while they do not."""
 
     def __init__(self) -> None:
-        self._rules: Sequence[Rule] | None = None
-        self._book = Rulebook.compile(())
+        # One reference for both, since the follower's thread writes what the request loop reads.
+        self._compiled: _Compiled = _Compiled((), Rulebook.compile(()))
 
     def of(self, snapshot: Snapshot) -> Rulebook:
         """The snapshot's rules, compiled."""
-        if snapshot.rules is not self._rules:
-            self._book, self._rules = Rulebook.compile(snapshot.rules), snapshot.rules
-            for refused in self._book.refused:
+        compiled = self._compiled
+        if snapshot.rules is not compiled.rules:
+            compiled = _Compiled(snapshot.rules, Rulebook.compile(snapshot.rules))
+            for refused in compiled.book.refused:
                 _log.warning("a rule is not in force", rule=str(refused))
-        return self._book
+            self._compiled = compiled
+        return compiled.book
 
     def warm(self, snapshot: Snapshot) -> None:
         """Compiles ahead of requests, on the follower's thread."""

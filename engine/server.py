@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ..core.clock import Clock, Deadline
 from ..core.errors import InvalidRequest, NotFound, Unavailable
+from ..core.exchange import Notice
 from ..core.pseudonym import Pseudonymiser
 from ..proto import bidding_pb2 as wire
 from ..proto import openrtb_pb2 as openrtb
@@ -66,8 +67,12 @@ class Endpoint:
         return encode_response(request, decision, config.notice_base)
 
     async def notify(self, message: wire.Notice) -> wire.NoticeReceipt:
-        receipt = self._notices.take(decode_notice(message, self._config.currency, self._clock.now_ns()))
+        receipt = self._notices.take(self._noticed(message))
         return wire.NoticeReceipt(known=receipt.known, repeated=receipt.repeated)
+
+    def _noticed(self, message: wire.Notice) -> Notice:
+        config = self._config
+        return decode_notice(message, config.currency, self._clock.now_ns(), config.trust_event_time)
 
     async def explain(self, message: wire.ExplainRequest) -> wire.DecisionRecord:
         if not message.decision_id:
@@ -99,6 +104,12 @@ def _handler(method: Handler, request_type: type[Message]) -> Any:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except NotFound as error:
             await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            # The process's edge: one call fails and is told of, the server answers the next.
+            _log.exception("a call failed", method=request_type.DESCRIPTOR.name)
+            await context.abort(grpc.StatusCode.INTERNAL, f"the engine failed on this one: {error!r}")
         raise AssertionError("abort raises")
 
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=lambda message: message.SerializeToString())

@@ -13,8 +13,9 @@ import structlog
 from ..core.clock import Clock, elapsed_ms
 from ..core.decision import Proposal
 from ..core.ports import ProposalContext, Proposer
+from .trace import NO_TIME
 
-LATE, STALLED, BROKEN, NO_TIME = "late", "stalled", "broken", "no time left"
+LATE, STALLED, BROKEN = "late", "stalled", "broken"
 _log = structlog.get_logger(__name__)
 
 

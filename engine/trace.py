@@ -24,6 +24,7 @@ from ..core.request import BidRequest
 from ..core.snapshot import Snapshot
 from .stops import StopBoard
 
+NO_TIME = "no time left"
 _ADS_KEPT = 16  # priced ads on record, best first: more than exploration chooses among, and a record stays near 10 kB
 _IDS_KEPT = 5  # examples named with each rejection; the count is complete
 
@@ -49,7 +50,7 @@ class Trace:
         self._rejections: list[Rejection] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], list[str]] = {}
-        self._reason = NoBidReason.NOTHING_ADMITTED
+        self._reason, self._late = NoBidReason.NOTHING_ADMITTED, False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -76,6 +77,11 @@ class Trace:
         """Remembers the furthest stage any impression reached: if nothing is bid in the end, that is the reason."""
         self._reason = max(self._reason, reason)
 
+    def ran_out_of_time(self, tier: Tier, impression_id: str) -> None:
+        """Notes that a tier was skipped because the deadline had passed; without any bid, that is the reason."""
+        self._late = True
+        self.close_tier(tier, impression_id, Proposal((), NO_TIME, 0.0), ())
+
     def close_tier(self, tier: Tier, impression_id: str, proposal: Proposal, considered: Sequence[PricedAd]) -> None:
         """Afterwards the tier is on record with all that was rejected since the last one."""
         counted = [
@@ -91,7 +97,8 @@ class Trace:
 
     def decision(self, bids: tuple[Bid, ...], models: dict[str, str], reason: NoBidReason | None = None) -> Decision:
         """The decision with its record; without bids the reason is the given one, else the furthest stage reached."""
-        no_bid_reason = None if bids else reason or self._reason
+        late = NoBidReason.INSUFFICIENT_AUCTION_TIME if self._late else self._reason
+        no_bid_reason = None if bids else reason or late
         snapshot = self._snapshot
         record = DecisionRecord(
             decision_id=self.decision_id,

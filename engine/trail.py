@@ -37,6 +37,7 @@ class Trail:
             self._read_index(number)
         self._current = (self._numbers[-1] + 1) if self._numbers else 1
         self._file = self._open(self._current)
+        self._trim()
 
     def append(self, record: DecisionRecord) -> bytes:
         """Afterwards the record can be found; its encoded form, for the log."""
@@ -80,6 +81,9 @@ class Trail:
         self._file.close()
         self._current += 1
         self._file = self._open(self._current)
+        self._trim()
+
+    def _trim(self) -> None:
         while len(self._numbers) > self._segments:
             gone = self._numbers.pop(0)
             self._path(gone).unlink(missing_ok=True)

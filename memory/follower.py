@@ -13,7 +13,7 @@ from ..core.snapshot import Snapshot
 from .config import MemoryConfig
 from .history import History
 from .mvcc import CommitGap, Progress
-from .recovery import recovered, retained
+from .recovery import LogTooShort, recovered, retained
 from .snapshot import Fold, MemorySnapshot
 
 POLL_S = 0.05
@@ -46,6 +46,7 @@ class Follower:
         self._history = History(config.recent_versions)
         self._ready = threading.Event()
         self._stopping = threading.Event()
+        self._left_behind = False  # the log has moved on without us: memory is rebuilt from the store
         self._thread = threading.Thread(target=self._run, name="memory-follower", daemon=True)
         self.failure = ""  # why memory does not move on just now; empty while it does
 
@@ -80,9 +81,12 @@ class Follower:
         """The thread's edge: whatever goes wrong is told, and following starts again from the current version."""
         while not self._stopping.is_set():
             try:
-                if not self.ready:
+                if not self.ready or self._left_behind:
                     self._recover()
                 self._follow()
+            except LogTooShort as error:
+                self._left_behind = True
+                self._pause(str(error))
             except AdgramError as error:
                 self._pause(str(error))
             except Exception as error:
@@ -112,6 +116,7 @@ class Follower:
             if self._stopping.is_set():
                 return
         self._swap(snapshot)
+        self._left_behind = False
         self._ready.set()
 
     def _follow(self) -> None:

@@ -20,6 +20,10 @@ def require_same_log(shard: int, head: int, log: CommitLog) -> None:
         )
 
 
+class LogTooShort(Unavailable):
+    """The log no longer holds what is needed next; only the store can bring a reader up to date."""
+
+
 def stored(shard: int, store: CommitStore | None) -> Iterator[Commit]:
     """The newest rows of a shard that the store holds, as commits, oldest first; they may jump in number."""
     if store is not None:
@@ -33,7 +37,7 @@ def retained(shard: int, after_number: int, log: CommitLog) -> Iterator[Commit]:
     try:
         yield from log.read(shard, after_number)
     except CommitGap as gap:
-        raise Unavailable(
+        raise LogTooShort(
             f"shard {shard}: the log no longer holds what follows commit {after_number}; let the store catch up "
             f"(adgram ingest --sink) or lengthen the retention of the commits topic"
         ) from gap

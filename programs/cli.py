@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from .. import __version__
 from ..core.errors import AdgramError
@@ -69,7 +70,7 @@ def main() -> None:
         asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
         application(asked or _COMMANDS)()
     except AdgramError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

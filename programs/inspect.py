@@ -7,6 +7,7 @@ import grpc
 import typer
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
@@ -65,7 +66,8 @@ def tree_of(record: wire.DecisionRecord, shown: int | None) -> Tree:
     root.add("models: " + ", ".join(f"{part} {name}" for part, name in sorted(record.models.items())))
     root.add(f"rules in force: {', '.join(record.rules) or 'none'}; stops: {', '.join(record.stops) or 'none'}")
     weather = record.environment
-    root.add(f"environment of {weather.place_id or 'nowhere'}: {weather.weather}, {weather.temperature_c:.0f} °C")
+    degrees = f", {weather.temperature_c:.0f} °C" if weather.HasField("temperature_c") else ""
+    root.add(f"environment of {escape(weather.place_id) or 'nowhere'}: {weather.weather}{degrees}")
     root.add("steps: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in record.step_ms.items()))
     for tier in record.tiers:
         admitted = record.admitted[tier.impression_id]
@@ -85,22 +87,25 @@ def _add_tier(branch: Tree, tier: wire.TierRecord, shown: int | None) -> None:
     for candidate in proposal.candidates[:shown]:
         sid = "-".join(map(str, candidate.semantic_id))
         log_prob = f"log p {candidate.log_prob:.2f}" if candidate.HasField("log_prob") else "not generated"
-        candidates.add(f"{candidate.item_id}  {candidate.source}  SID {sid}  {log_prob}  score {candidate.score:.4f}")
+        candidates.add(
+            f"{escape(candidate.item_id)}  {candidate.source}  SID {sid}  {log_prob}  score {candidate.score:.4f}"
+        )
     considered = branch.add(f"{tier.priced} ads priced, the best {len(tier.considered[:shown])} of them")
     for ad in tier.considered[:shown]:
         _add_ad(considered, ad)
     for rejection in tier.rejections:
-        names = f": {', '.join(rejection.ids)}" if rejection.ids else ""
+        names = f": {escape(', '.join(rejection.ids))}" if rejection.ids else ""
         branch.add(f"[dim]{rejection.stage}: {rejection.count:,} × {rejection.reason}{names}[/]")
 
 
 def _add_ad(branch: Tree, ad: wire.PricedAd) -> None:
     price = f"{ad.bid_price_micros / 1e6:.3f} per mille"
-    node = branch.add(f"{ad.item_id} by creative {ad.creative_id}, campaign {ad.campaign_id} ({ad.source}): {price}")
+    what = escape(f"{ad.item_id} by creative {ad.creative_id}, campaign {ad.campaign_id}")
+    node = branch.add(f"{what} ({ad.source}): {price}")
     lift = f", environment ×{ad.environment_lift:.2f}" if ad.environment_lift != 1 else ""
     node.add(f"verdict {ad.outcome}, p(click) {ad.p_click:.4f}, p(convert) {ad.p_convert:.4f}{lift}")
     for finding in ad.findings:
-        node.add(f"[red]{finding.rule_id}[/]: “{finding.evidence}” in {finding.field} ({finding.legal_basis})")
+        node.add(f"[red]{finding.rule_id}[/]: “{escape(finding.evidence)}” in {finding.field} ({finding.legal_basis})")
     node.add(
         "price: " + " → ".join(f"{step.name} ×{step.factor:.4g} = {step.price_micros / 1e6:.3f}" for step in ad.steps)
     )

@@ -1,6 +1,7 @@
 """`adgram serve`: the bidding endpoint, built from its parts and run until it is told to stop."""
 
 import asyncio
+import fcntl
 import gc
 import signal
 import sys
@@ -94,6 +95,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
     verifier = load_verifier(models / "scorer", settings.verifier)
     memory = replace(settings.memory, codes_per_level=load_encoder(models / "tokenizer").weights.codebooks.shape[1])
     require_topics(streaming)
+    _lock(state, stack)
     log, publisher = KafkaCommitLog(streaming), KafkaPublisher(streaming)
     stack.callback(publisher.close)
     stack.callback(log.close)
@@ -111,10 +113,10 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
     stack.callback(follower.stop)
 
     def snapshot() -> Snapshot | None:
-        return follower.current() if follower.ready else None
+        return follower.current() if follower.ready and stops_known.is_set() else None
 
     board = StopBoard()
-    _start_stops(KafkaStopFeed(streaming), board, stack)
+    stops_known = _start_stops(KafkaStopFeed(streaming), board, stack)
     ledger = Ledger(state / "ledger.sqlite", engine.reservation_ttl_s, engine.charge_on)
     stack.callback(ledger.close)
     relay = OutboxRelay(state / "ledger.sqlite", publisher)
@@ -158,7 +160,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
     async def rehearsal() -> None:
         await rehearse(pipeline, follower.current(), engine, clock)
 
-    return Server(endpoint, host, port, lambda: follower.ready, rehearsal)
+    return Server(endpoint, host, port, lambda: follower.ready and stops_known.is_set(), rehearsal)
 
 
 def _store(settings: Settings) -> CommitStore | None:
@@ -169,15 +171,19 @@ def _store(settings: Settings) -> CommitStore | None:
     return MilvusStore(settings.memory)
 
 
-def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> None:
-    stopping = threading.Event()
+def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> threading.Event:
+    """A thread that keeps `board` current; the event is set once the stops said before now are in force."""
+    stopping, known = threading.Event(), threading.Event()
 
     def follow() -> None:
         while not stopping.is_set():
             try:
                 board.apply(feed.poll(_STOP_POLL_S))
-            except Unavailable as error:
-                _log.warning("stops cannot be read; those in force stay in force", reason=str(error))
+                if not known.is_set() and feed.caught_up:
+                    known.set()
+            except Exception as error:
+                # The thread's edge: whatever happens, later stops must still be seen.
+                _log.warning("stops cannot be read; those in force stay in force", reason=repr(error))
                 stopping.wait(_STOP_POLL_S)
 
     thread = threading.Thread(target=follow, name="stops", daemon=True)
@@ -185,3 +191,14 @@ def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> None:
     stack.callback(feed.close)
     stack.callback(thread.join, 2.0)
     stack.callback(stopping.set)
+    return known
+
+
+def _lock(state: Path, stack: ExitStack) -> None:
+    """Takes the folder of state for this process alone: two engines on one ledger would spend a budget twice."""
+    state.mkdir(parents=True, exist_ok=True)
+    file = stack.enter_context((state / "lock").open("w"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Unavailable(f"another engine uses {state}; give this one its own folder with --state") from error

@@ -1,15 +1,20 @@
 """Source events and stops as JSON: `{"event_id", "event_time", "key", "value": {…} | null}`, values typed by topic."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
 
-from ..core.catalogue import Creative, Offer
+from ..core.catalogue import Creative, Schedule
 from ..core.errors import InvalidEvent
 from ..core.event import SOURCE_TYPES, Event, Stop, Topic
 from ..core.feedback import Feedback, FeedbackKind
+from ..core.money import Money
+from ..core.request import Size
 
 MAX_KEY_BYTES = 256  # keys become part of a row's id in every store
+LARGEST_INTEGER = 2**62  # columns are int64, and sums of two must still fit
+LONGEST_SIDE = 100_000  # pixels; no slot is near it
 
 _ENVELOPES = {
     topic: msgspec.defstruct(
@@ -58,6 +63,8 @@ def decode(topic: Topic, payload: bytes | None, max_bytes: int) -> Event:
         envelope = _DECODERS[topic].decode(payload)
     except msgspec.ValidationError as error:
         raise InvalidEvent("wrong-schema", str(error)) from error
+    except RecursionError as error:
+        raise InvalidEvent("not-json", "nested deeper than any event is") from error
     except msgspec.DecodeError as error:
         raise InvalidEvent(_malformed(payload), str(error)) from error
     except UnicodeDecodeError as error:
@@ -71,7 +78,7 @@ def decode_stop(payload: bytes) -> Stop | None:
     """The stop in a record, None if it is none: a bad record must not keep a good stop from being seen."""
     try:
         return _STOPS.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -108,7 +115,34 @@ def _require_sound(topic: Topic, event: Event) -> None:
         and event.value.user_key not in ("", event.key)
     ):
         raise InvalidEvent("wrong-key", "$.key is not $.value.user_key, so it would miss the user's shard")
-    if isinstance(event.value, Offer) and event.value.price.micros < 0:
-        raise InvalidEvent(
-            "wrong-value", f"$.value.price.micros is {event.value.price.micros}; a price is not negative"
-        )
+    _require_in_range(event.event_time, "$.event_time")
+    _require_in_range(event.value, "$.value")
+
+
+def _require_in_range(value: Any, path: str) -> None:  # noqa: PLR0912 - one case a type
+    """Refuses what has the right type but no memory could hold: huge numbers and ids, negative money, hours beyond
+    a day.
+    """
+    match value:
+        case bool() | float() | None:
+            return
+        case int():
+            if abs(value) > LARGEST_INTEGER:
+                raise InvalidEvent("wrong-value", f"{path} is {value}; beyond what 64 bits hold")
+        case str():
+            if path.endswith(("_id", "_key")) and len(value.encode()) > MAX_KEY_BYTES:
+                raise InvalidEvent("oversized", f"{path} has more than {MAX_KEY_BYTES} bytes")
+        case Money(micros=micros):
+            if not 0 <= micros <= LARGEST_INTEGER:
+                raise InvalidEvent("wrong-value", f"{path}.micros is {micros}; money is not negative and fits 64 bits")
+        case Size(width=width, height=height):
+            if not (0 <= width <= LONGEST_SIDE and 0 <= height <= LONGEST_SIDE):
+                raise InvalidEvent("wrong-value", f"{path} is {width}x{height}; sides go from 0 to {LONGEST_SIDE}")
+        case Schedule(hours=hours) if any(not 0 <= hour < 24 for hour in hours):
+            raise InvalidEvent("wrong-value", f"{path}.hours are {hours}; hours go from 0 to 23")
+        case tuple():
+            for index, element in enumerate(value):
+                _require_in_range(element, f"{path}[{index}]")
+        case _ if dataclasses.is_dataclass(value):
+            for field in dataclasses.fields(value):
+                _require_in_range(getattr(value, field.name), f"{path}.{field.name}")

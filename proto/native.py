@@ -50,7 +50,7 @@ def assets_asked(request: str, path: str) -> tuple[NativeAsset, ...]:
         return ()
     try:
         wrapped = msgspec.json.decode(request, type=_Wrapped)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(path, f"is not Native 1.2 JSON: {error}") from error
     return tuple(map(_asked, wrapped.native.assets if wrapped.native else wrapped.assets))
 

@@ -9,6 +9,8 @@ from ..core.exchange import Notice, NoticeKind
 from ..core.money import from_units
 from . import bidding_pb2 as wire
 
+_LARGEST_PRICE = 1e6  # per mille; no real price is near it
+_LARGEST_REASON = 99_999  # OpenRTB's codes have three digits, an exchange's own a few more
 _KINDS = {wire.Notice.WIN: NoticeKind.WIN, wire.Notice.BILLING: NoticeKind.BILLING, wire.Notice.LOSS: NoticeKind.LOSS}
 _WIRE_KINDS = {kind: number for number, kind in _KINDS.items()}
 
@@ -34,8 +36,11 @@ def notice_uris(base: str, bid_id: str) -> NoticeUris:
     )
 
 
-def decode_notice(message: wire.Notice, currency: str, now_ns: int) -> Notice:
-    """The notice, from its fields or its expanded URI; InvalidRequest names the field that is wrong."""
+def decode_notice(message: wire.Notice, currency: str, now_ns: int, trust_event_time: bool) -> Notice:
+    """The notice, from its fields or its expanded URI; InvalidRequest names the field that is wrong.
+
+    It is stamped `now_ns`, unless `trust_event_time` and it carries another time (replays).
+    """
     if message.uri:
         return _from_uri(message.uri, currency, now_ns)
     if message.kind not in _KINDS:
@@ -45,17 +50,17 @@ def decode_notice(message: wire.Notice, currency: str, now_ns: int) -> Notice:
         message.bid_id,
         message.price if message.HasField("price") else None,
         message.loss_reason,
-        message.event_time_ns or now_ns,
+        message.event_time_ns if trust_event_time and message.event_time_ns > 0 else now_ns,
         currency,
     )
 
 
 def _from_uri(uri: str, currency: str, now_ns: int) -> Notice:
-    parts = urlsplit(uri)
     try:
+        parts = urlsplit(uri)
         kind = NoticeKind(parts.path.rsplit("/", 1)[-1])
     except ValueError as error:
-        raise InvalidRequest("uri", "must end in win, billing or loss") from error
+        raise InvalidRequest("uri", "must be one of ours: its path ends in win, billing or loss") from error
     fields = parse_qs(parts.query)
     price = _number(fields.get("price", [""])[0])
     reason = _number(fields.get("reason", [""])[0])
@@ -65,9 +70,10 @@ def _from_uri(uri: str, currency: str, now_ns: int) -> Notice:
 def _number(text: str) -> float | None:
     # An exchange that does not know a macro leaves it unexpanded or blank: then there is no number.
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _notice(
@@ -75,8 +81,10 @@ def _notice(
 ) -> Notice:
     if not bid_id:
         raise InvalidRequest("bid_id", "is required")
-    if price is not None and (not math.isfinite(price) or price < 0):
-        raise InvalidRequest("price", f"must be a price per mille of at least 0, got {price}")
+    if price is not None and not 0 <= price <= _LARGEST_PRICE:  # NaN fails this too
+        raise InvalidRequest("price", f"must be a price per mille from 0 to {_LARGEST_PRICE:.0f}, got {price}")
+    if not 0 <= loss_reason <= _LARGEST_REASON:
+        raise InvalidRequest("loss_reason", f"must be a code from 0 to {_LARGEST_REASON}, got {loss_reason}")
     if price is None and kind is NoticeKind.BILLING:
         raise InvalidRequest("price", "a billing notice needs the clearing price")
     clearing_price = None if price is None else from_units(price, currency)

@@ -16,6 +16,7 @@ from .native import assets_asked, markup_json, request_json
 from .notices import notice_uris
 
 MARKUP_BANNER, MARKUP_NATIVE = 1, 4  # OpenRTB 2.6 mtype
+MOST_IMPRESSIONS = 100  # a pod has tens; more is noise or an attack
 _LARGEST_FLOOR = 1e6  # no real floor per mille is near it; beyond is a unit mistake
 
 
@@ -44,11 +45,15 @@ def decode_request(
         raise InvalidRequest("imp", "at least one is required")
     if message.tmax < 0:
         raise InvalidRequest("tmax", f"must not be negative, got {message.tmax}")
-    impressions = [_impression(imp, f"imp[{index}]") for index, imp in enumerate(message.imp)]
-    ids = [imp.id for imp in message.imp]
-    for index, imp_id in enumerate(ids):
-        if imp_id in ids[:index]:
-            raise InvalidRequest(f"imp[{index}].id", f"{imp_id!r} is used twice")
+    if len(message.imp) > MOST_IMPRESSIONS:
+        raise InvalidRequest("imp", f"at most {MOST_IMPRESSIONS} are answered, got {len(message.imp)}")
+    currency = currency if not message.cur or currency in message.cur else message.cur[0]
+    impressions, seen = [], set()
+    for index, imp in enumerate(message.imp):
+        if imp.id in seen:
+            raise InvalidRequest(f"imp[{index}].id", f"{imp.id!r} is used twice")
+        seen.add(imp.id)
+        impressions.append(_impression(imp, f"imp[{index}]", currency))
     event_time = message.ext.event_time_ns if trust_event_time and message.ext.HasField("event_time_ns") else now_ns
     return BidRequest(
         request_id=message.id,
@@ -63,7 +68,7 @@ def decode_request(
         event_time=event_time,
         timeout_ms=message.tmax or default_timeout_ms,
         auction_type=message.at,
-        currency=currency if not message.cur or currency in message.cur else message.cur[0],
+        currency=currency,
         blocked_categories=frozenset(message.bcat),
         blocked_advertisers=frozenset(message.badv),
         child_directed=message.regs.coppa,
@@ -71,12 +76,12 @@ def decode_request(
     )
 
 
-def _impression(imp: wire.Imp, path: str) -> Impression | None:
+def _impression(imp: wire.Imp, path: str, currency: str) -> Impression | None:
     if not imp.id:
         raise InvalidRequest(f"{path}.id", "is required")
     if not math.isfinite(imp.bidfloor) or not 0 <= imp.bidfloor <= _LARGEST_FLOOR:
         raise InvalidRequest(f"{path}.bidfloor", f"must be a price per mille from 0 to 1000000, got {imp.bidfloor}")
-    reserve_price = from_units(imp.bidfloor, imp.bidfloorcur)
+    reserve_price = from_units(imp.bidfloor, imp.bidfloorcur if imp.bidfloor else currency)
     if imp.HasField("banner"):
         sizes = _sizes(imp.banner, f"{path}.banner")
         return Impression(imp.id, AdFormat.BANNER, sizes, reserve_price, imp.tagid, imp.banner.pos)

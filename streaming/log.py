@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
@@ -152,7 +151,7 @@ class KafkaPublisher:
         self._send(topic, events.encode(event), key.encode())
 
     def publish_stop(self, stop: Stop) -> None:
-        self._send(Topic.STOPS, msgspec.json.encode(stop), f"{stop.scope}/{stop.target}".encode(), partition=0)
+        self._send(Topic.STOPS, events.encode_stop(stop), f"{stop.scope}/{stop.target}".encode(), partition=0)
 
     def publish_decision(self, decision_id: str, record: bytes) -> None:
         self._send(Topic.DECISIONS, record, decision_id.encode(), partition=0)

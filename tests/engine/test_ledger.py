@@ -87,8 +87,38 @@ def test_a_frequency_cap_counts_wins_within_its_window(ledger: Ledger) -> None:
         ledger.reserve(reservation(bid_id), capped, NOON)
         ledger.settle(notice(NoticeKind.WIN, bid_id, 1_000_000))
     assert ledger.capped(capped, "u", NOON)
+    assert not ledger.reserve(reservation("b3"), capped, NOON)
     assert not ledger.capped(capped, "somebody else", NOON)
     assert not ledger.capped(capped, "u", NOON + 3601 * SECOND)
+
+
+def test_a_bid_in_flight_counts_against_the_cap_until_it_is_lost(tmp_path: Path) -> None:
+    """Two bids at once cannot both take the last showing, also after a restart; a loss gives it back."""
+    capped = campaign(cap=FrequencyCap(1, 3600))
+    first = Ledger(tmp_path / "ledger.sqlite", 600, "billing")
+    assert first.reserve(reservation("b1"), capped, NOON)
+    second = Ledger(tmp_path / "ledger.sqlite", 600, "billing")
+    for ledger in (first, second):
+        assert not ledger.reserve(reservation("b2"), capped, NOON)
+    second.settle(notice(NoticeKind.LOSS, "b1"))
+    assert second.reserve(reservation("b2"), capped, NOON)
+
+
+def test_a_weekly_cap_survives_a_restart(tmp_path: Path) -> None:
+    """A win of five days ago still counts against a cap of seven days, after a restart too."""
+    capped, now = campaign(cap=FrequencyCap(1, 7 * 86_400)), NOON + 5 * 86_400 * SECOND
+    first = Ledger(tmp_path / "ledger.sqlite", 600, "billing")
+    first.reserve(reservation("b1"), capped, NOON)
+    first.settle(notice(NoticeKind.BILLING, "b1", 1_000_000))
+    first.expire(now)
+    assert Ledger(tmp_path / "ledger.sqlite", 600, "billing").capped(capped, "u", now)
+
+
+def test_only_the_first_word_on_a_sale_tells_its_price(ledger: Ledger) -> None:
+    """A win and its billing name the same price: the market model must see it once."""
+    ledger.reserve(reservation("b"), campaign(), NOON)
+    assert ledger.settle(notice(NoticeKind.WIN, "b", 1_500_000)).tells_price
+    assert not ledger.settle(notice(NoticeKind.BILLING, "b", 1_500_000)).tells_price
 
 
 def test_the_books_are_whole_after_a_kill(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from adgram.core.clock import Deadline, SystemClock
 from adgram.core.decision import CandidateSource, Decision, NoBidReason, Outcome, Tier
 from adgram.core.event import Stop, StopScope
+from adgram.core.money import Money
 
 
 def decide(bench, request, timeout_ms: float = 200) -> Decision:
@@ -107,3 +109,17 @@ def test_exploration_is_on_the_record(bench, make) -> None:
         assert decision.record.propensity["1"] == pytest.approx(0.25)
         shown[decision.bids[0].priced.judged.ad.creative.creative_id] += 1
     assert set(shown) == {"k0", "k1", "k2", "k3"}
+
+
+def test_a_floor_in_another_currency_is_no_bid(bench, make) -> None:
+    """Nothing converts here, so a dollar floor is not taken for a yuan floor."""
+    request = make.bid_request()
+    slot = replace(request.impressions[0], reserve_price=Money(1, "USD"))
+    decision = decide(bench(make.catalogue()), replace(request, impressions=(slot,)))
+    assert decision.no_bid_reason is NoBidReason.BELOW_RESERVE
+
+
+def test_a_request_out_of_time_is_answered_at_once_with_that_reason(bench, make) -> None:
+    """After the deadline no tier starts, and nbr says why."""
+    decision = decide(bench(make.catalogue()), make.bid_request(), timeout_ms=-1)
+    assert decision.no_bid_reason is NoBidReason.INSUFFICIENT_AUCTION_TIME

@@ -18,4 +18,4 @@ def test_every_key_is_on_the_page_with_its_default() -> None:
             continue
         part = PAGE.split(f"## `[{section}]`")[1].split("\n## ")[0]
         rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \| .+ \|$", part, re.MULTILINE))
-        assert {name: eval(default, {}) for name, default in rows.items()} == dataclasses.asdict(kind())  # noqa: S307
+        assert {name: eval(default, {}) for name, default in rows.items()} == dataclasses.asdict(kind())

@@ -93,6 +93,10 @@ def test_unknown_fields_and_enum_values_survive_a_round_trip() -> None:
         (lambda m: setattr(m.imp[0], "bidfloor", -0.1), "imp[0].bidfloor"),
         (lambda m: setattr(m.imp[0], "bidfloor", math.nan), "imp[0].bidfloor"),
         (lambda m: setattr(m, "tmax", -5), "tmax"),
+        (
+            lambda m: m.imp[0].native.CopyFrom(wire.Native(request="[" * 100_000)) or m.imp[0].ClearField("banner"),
+            "imp[0].native.request",
+        ),
         (lambda m: setattr(m.device.geo, "lat", 91.0), "device.geo.lat"),
         (
             lambda m: m.imp[0].native.CopyFrom(wire.Native(request="{")) or m.imp[0].ClearField("banner"),
@@ -107,6 +111,15 @@ def test_a_broken_request_names_the_field(break_it, path: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decoded(message)
     assert caught.value.path == path
+
+
+def test_a_request_of_too_many_impressions_is_refused() -> None:
+    """Decoding stays cheap whatever is sent."""
+    message = minimal()
+    message.imp.extend(wire.Imp(id=f"x{n}", banner=wire.Banner(w=1, h=1)) for n in range(200))
+    with pytest.raises(InvalidRequest) as caught:
+        decoded(message)
+    assert caught.value.path == "imp"
 
 
 def test_an_impression_we_cannot_fill_is_left_out() -> None:

@@ -89,6 +89,43 @@ def test_no_bytes_do_worse_than_an_invalid_event(payload, topic):
         assert error.reason
 
 
+@pytest.mark.parametrize(
+    ("topic", "change", "reason"),
+    [
+        (Topic.OFFERS, {"stock": 10**26}, "wrong-value"),
+        (Topic.OFFERS, {"price": {"micros": -1, "currency": "CNY"}}, "wrong-value"),
+        (Topic.CREATIVES, {"size": {"width": 3_000_000_000, "height": 1}}, "wrong-value"),
+        (Topic.CAMPAIGNS, {"schedule": {"hours": [64]}}, "wrong-value"),
+        (Topic.CAMPAIGNS, {"schedule": {"hours": [-1]}}, "wrong-value"),
+        (Topic.FEEDBACK, {"item_id": "x" * 5_000}, "oversized"),
+    ],
+)
+def test_values_that_no_memory_could_hold_are_refused(topic, change, reason):
+    """The right type is not enough: what would break a fold or a column is a dead letter with its reason."""
+    money = {"micros": 1, "currency": "CNY"}
+    values = {
+        Topic.OFFERS: {"item_id": "a", "price": money, "stock": 1},
+        Topic.CREATIVES: {
+            "creative_id": "a", "item_id": "i", "campaign_id": "c", "format": "banner", "title": "t", "text": "x",
+            "size": {"width": 1, "height": 1}, "landing_page": "https://x", "adomain": "x",
+        },
+        Topic.CAMPAIGNS: {
+            "campaign_id": "a", "advertiser_id": "v", "objective": "click", "bid": money, "daily_budget": money,
+        },
+        Topic.FEEDBACK: {"kind": "click", "user_key": "a", "item_id": "i"},
+    }  # fmt: skip
+    good = values[topic]
+    assert events.decode(topic, _payload(key="a", value=good), LIMIT).key == "a"
+    assert _reason(_payload(key="a", value=good | change), topic).reason == reason
+
+
+def test_a_bottomless_event_is_refused():
+    """Nesting beyond any parser's stack is an invalid event, and an invalid stop."""
+    bottomless = b'{"x":' + b"[" * 9_000
+    assert _reason(bottomless).reason == "not-json"
+    assert events.decode_stop(bottomless) is None
+
+
 def test_a_stop_survives_its_wire_and_garbage_is_passed_over():
     """A malformed stop must not keep a good one from being seen."""
     stop = Stop(StopScope.ADVERTISER, "a1", "fraud", 7)
