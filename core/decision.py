@@ -165,9 +165,6 @@ class Bid:
 class NoBidReason(IntEnum):
     """OpenRTB's nbr; from 500 on, this engine's own."""
 
-    UNKNOWN = 0
-    TECHNICAL_ERROR = 1
-    INVALID_REQUEST = 2
     INSUFFICIENT_AUCTION_TIME = 15
     NOTHING_ADMITTED = 500
     NOTHING_PROPOSED = 501

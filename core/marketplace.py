@@ -55,16 +55,6 @@ class User:
     device_type: int = 0
 
 
-ENTITIES: dict[str, type[Any]] = {
-    "advertisers": Advertiser,
-    "campaigns": Campaign,
-    "items": Item,
-    "offers": Offer,
-    "creatives": Creative,
-    "places": Place,
-    "users": User,
-}
-
 _TIME = ("event_time", pa.int64())
 SCHEMAS: dict[str, pa.Schema] = {
     "interactions": pa.schema([_TIME, ("user_id", pa.string()), ("item_id", pa.string()), ("kind", pa.string())]),
