@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -15,8 +16,10 @@ from adgram.streaming.log import KafkaCommitLog, KafkaPublisher
 from adgram.streaming.topics import ensure_topics
 
 SHARDS = 2
-EVENTS = 3_000
-USERS = 40  # few enough that each keeps all its event ids in sight
+EVENTS_PER_S = 100
+MOST_EVENTS = 5_000
+BETWEEN_KILLS = 300
+USERS = 40  # few enough events for each that all their ids stay in sight
 
 
 @pytest.fixture
@@ -53,37 +56,61 @@ def _until(log, worker, wanted, timeout_s):
         time.sleep(0.1)
 
 
+class Stream:
+    """Publishes clicks at a steady rate from a thread of its own until it is told to stop."""
+
+    def __init__(self, publisher):
+        self.told: dict[str, list[str]] = {}
+        self.published = 0
+        self._publisher, self._stopping = publisher, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def flowing(self) -> bool:
+        return self._thread.is_alive() and self.published < MOST_EVENTS
+
+    def stop(self) -> None:
+        """Afterwards all that was published is acknowledged."""
+        self._stopping.set()
+        self._thread.join()
+        self._publisher.flush(20)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(1 / EVENTS_PER_S) and self.published < MOST_EVENTS:
+            number = self.published
+            user = f"u{number % USERS}"
+            self.told.setdefault(user, []).append(f"i{number}")
+            value = Feedback(FeedbackKind.CLICK, user, f"i{number}")
+            self._publisher.publish(Topic.FEEDBACK, Event(f"e{number}", time.time_ns(), user, value))
+            self.published += 1
+
+
 @pytest.mark.kafka
 @pytest.mark.e2e
 def test_a_worker_killed_twice_mid_stream_loses_and_doubles_nothing(config, tokenizer_models, tmp_path):
-    """After kill -9 at about a third and at about two thirds, every event is folded once, and in its user's order."""
+    """After two kill -9 while events keep coming, every event is folded once, and in its user's order."""
     publisher, log = KafkaPublisher(config), KafkaCommitLog(config)
-    told = {}
-    for number in range(EVENTS):
-        user = f"u{number % USERS}"
-        told.setdefault(user, []).append(f"i{number}")
-        value = Feedback(FeedbackKind.CLICK, user, f"i{number}")
-        publisher.publish(Topic.FEEDBACK, Event(f"e{number}", time.time_ns(), user, value))
-        if number % 10 == 0:  # a stream rather than one batch, so that a kill falls between commits
-            time.sleep(0.005)
-        if number == EVENTS // 20:
-            worker = _started(config, tokenizer_models, tmp_path / "log")
-    publisher.flush(20)
+    stream = Stream(publisher)
+    worker = _started(config, tokenizer_models, tmp_path / "log")
     try:
-        for reached in (EVENTS // 3, 2 * EVENTS // 3):
-            _until(log, worker, reached, 60)
+        for _ in range(2):
+            _until(log, worker, _events(log) + BETWEEN_KILLS, 60)
+            assert stream.flowing, "the stream ended before the worker was killed"
             worker.kill()
             worker.wait()
-            assert _events(log) < EVENTS, "it was not killed in mid-stream"
             worker = _started(config, tokenizer_models, tmp_path / "log")
-        _until(log, worker, EVENTS, 60)
+        _until(log, worker, _events(log) + BETWEEN_KILLS, 60)
+        stream.stop()
+        _until(log, worker, stream.published, 60)
         time.sleep(1.0)  # anything folded twice would be committed by then
     finally:
+        stream.stop()
         worker.kill()
         worker.wait()
     memory = _memory(log)
-    assert _events(log) == EVENTS
-    for user, items in told.items():
+    assert _events(log) == stream.published > 3 * BETWEEN_KILLS
+    for user, items in stream.told.items():
         state = memory.user(user)
         assert state.events == len(items)
         assert len(set(state.recent_event_ids)) == len(state.recent_event_ids) == len(items)
