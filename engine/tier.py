@@ -70,19 +70,22 @@ class GuardedProposer:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            if call.answer.set_running_or_notify_cancel():
-                call.answer.set_result(self._call(call.context))
+            if not call.answer.set_running_or_notify_cancel():
+                continue
+            started = self._clock.monotonic_ns()
+            try:
+                call.answer.set_result(self._call(call.context, started))
+            except Exception as error:
+                # The answer first: writing a traceback down takes longer than a request may.
+                call.answer.set_result(self._empty(BROKEN, started))
+                _log.error("the proposer broke; this request falls back", exc_info=error, model=self._proposer.model)
 
-    def _call(self, context: ProposalContext) -> Proposal:
-        started = self._clock.monotonic_ns()
+    def _call(self, context: ProposalContext, started: int) -> Proposal:
         if context.deadline.remaining_ms <= 0:
             return self._empty(LATE, started)
         self._running = context
         try:
             return self._proposer.propose(context)
-        except Exception:
-            _log.exception("the proposer broke; this request falls back", model=self._proposer.model)
-            return self._empty(BROKEN, started)
         finally:
             self._running = None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -64,8 +65,22 @@ def application(names: Iterable[str]) -> typer.Typer:
     return app
 
 
+def _log_to_stderr() -> None:
+    """Human lines on stderr, tracebacks plain: drawing them in boxes takes half a second of a serving process."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
 def main() -> None:
     """Runs the command line; anything the project itself reports is one line on stderr and exit code 1."""
+    _log_to_stderr()
     try:
         asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
         application(asked or _COMMANDS)()

@@ -57,7 +57,6 @@ def ingest(
     config: ConfigOption = None,
 ) -> None:
     """Fold source events into versioned memory until stopped (Ctrl-C or SIGTERM): batch finished, committed, exit 0."""
-    _log_to_stderr()
     settings = load(config)
     streaming = _streaming(settings, bootstrap, prefix, shards)
     memory = replace(settings.memory, milvus_uri=milvus or settings.memory.milvus_uri)
@@ -279,15 +278,3 @@ def _lines(file: Path) -> list[bytes]:
         return file.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}; name a file with one event a line") from error
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
