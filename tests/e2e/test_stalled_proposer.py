@@ -86,11 +86,11 @@ def test_a_stalled_proposer_still_answers_in_time_from_the_fallback(
 ) -> None:
     """1,000 requests at tmax 50 ms: ≥ 99.9 % are answered in time; every bid comes from the fallback, with a verdict of
     ALLOW, above its floor, and no campaign is over its budget, which some of them use up."""
+    version = list(statistics_of(stalled_engine).version)
     for campaign in scene.marketplace.campaigns():
         small = replace(campaign, daily_budget=Money(BUDGET_MICROS, "CNY"))
         scene.publish(Topic.CAMPAIGNS, campaign.campaign_id, small)
     scene.flush()
-    version = list(statistics_of(stalled_engine).version)
     eventually(lambda: list(statistics_of(stalled_engine).version) > version, 10)
     time.sleep(1.0)  # the last of these commits is a commit interval behind the first
     times, records = asyncio.run(ask(stalled_engine, scene.now_ns))
