@@ -126,7 +126,7 @@ def bid_request(reserve_micros: int = 1_000_000, **changes: object) -> BidReques
     """A request for one 300×250 banner at noon."""
     slot = Impression("1", AdFormat.BANNER, (Size(300, 250),), Money(reserve_micros, "CNY"))
     request = BidRequest(
-        "r", (slot,), Viewer("u"), Device(2), Page("news.example"), Place("CN", "11"), NOON, 50, 2, "CNY"
+        "r", (slot,), Viewer("u"), Device(2), Page("news.example"), Place("CN", "11"), NOON, 5000, 2, "CNY"
     )
     return replace(request, **changes)  # type: ignore[arg-type]
 
