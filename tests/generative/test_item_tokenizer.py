@@ -75,9 +75,12 @@ def test_one_item_is_encoded_in_under_a_millisecond(models: Path, marketplace: M
     encoder = load_encoder(models / "tokenizer")
     items = [replace(item, text=item.text * 5) for item in marketplace.items()]
     encoder.encode(items)
-    started = time.perf_counter()
-    encoder.encode(items)
-    assert (time.perf_counter() - started) / len(items) < 0.001
+    took_s = []
+    for _ in range(5):
+        started = time.perf_counter()
+        encoder.encode(items)
+        took_s.append(time.perf_counter() - started)
+    assert min(took_s) / len(items) < 0.001
 
 
 def test_a_changed_file_is_refused(models: Path, tmp_path: Path):

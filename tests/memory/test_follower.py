@@ -47,7 +47,7 @@ def _rule(key):
     return rows.row(Table.RULE, key, Rule(key, "true", "r"))
 
 
-def _until(condition, timeout_s=5.0):
+def _until(condition, timeout_s=30.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
