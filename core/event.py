@@ -51,6 +51,15 @@ class Event:
     value: Any | None
 
 
+class Outcome(StrEnum):
+    """What became of a sound event."""
+
+    FOLDED = "folded"
+    REPEATED = "repeated"  # told before; memory is as it was, or is told the same again
+    OUT_OF_ORDER = "out-of-order"  # a newer event of the same row spoke first
+    IGNORED = "ignored"  # says nothing that memory keeps, such as an impression
+
+
 class StopScope(StrEnum):
     """What a stop halts."""
 

@@ -1,6 +1,6 @@
 """The seams between parts. What a part needs from a sibling comes through one of these, handed in by `programs/`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from .clock import Deadline
 from .commit import Commit
 from .decision import Ad, JudgedAd, Proposal, Verdict
 from .environment import Environment
-from .event import Event, Stop, Topic
+from .event import Event, Outcome, Stop, Topic
 from .exchange import Answer, Notice
 from .feedback import Interaction
 from .request import BidRequest
@@ -181,3 +181,49 @@ class Bidder(Protocol):
     async def notify(self, notice: Notice) -> None:
         """Afterwards the bidder has taken note of a win, a billing or a loss."""
         ...
+
+
+class StreamMetrics(Protocol):
+    """Where a worker's figures go. Called on the folding thread: each call is cheap and never raises."""
+
+    def folded(self, topic: Topic, outcome: Outcome, count: int = 1) -> None:
+        """Events were taken, with what became of them."""
+        ...
+
+    def late(self, topic: Topic, count: int = 1) -> None:
+        """Events came below their shard's watermark, whatever became of them."""
+        ...
+
+    def dead_lettered(self, topic: str, reason: str) -> None:
+        """A record of the topic of this name (prefix and all) could not be folded."""
+        ...
+
+    def committed(self, shard: int, rows: int, took_s: float, watermark: int) -> None:
+        """A commit counts; `watermark` is its event time (ns UTC)."""
+        ...
+
+    def rebalanced(self, shards: Collection[int]) -> None:
+        """The worker owns exactly these shards now."""
+        ...
+
+
+class Unmeasured:
+    """Implements StreamMetrics where nobody looks."""
+
+    def folded(self, topic: Topic, outcome: Outcome, count: int = 1) -> None:
+        pass
+
+    def late(self, topic: Topic, count: int = 1) -> None:
+        pass
+
+    def dead_lettered(self, topic: str, reason: str) -> None:
+        pass
+
+    def committed(self, shard: int, rows: int, took_s: float, watermark: int) -> None:
+        pass
+
+    def rebalanced(self, shards: Collection[int]) -> None:
+        pass
+
+
+UNMEASURED = Unmeasured()

@@ -61,7 +61,11 @@ def application(names: Iterable[str]) -> typer.Typer:
     app.callback()(_root)
     for name in names:
         module, function = _COMMANDS[name]
-        app.command(name=name)(getattr(import_module(f"..{module}", __name__), function))
+        command = getattr(import_module(f"..{module}", __name__), function)
+        if isinstance(command, typer.Typer):  # a group of commands, such as `adgram ingest`
+            app.add_typer(command, name=name)
+        else:
+            app.command(name=name)(command)
     return app
 
 

@@ -87,7 +87,8 @@ class Worker:
     async def _feed(self, topic: Topic, event: EventT[Any]) -> None:
         message = event.message
         try:
-            if self._shards.feed(topic, message.partition, message.offset, message.key, message.value):
+            timestamp_ms = int((message.timestamp or 0) * 1000) or -1
+            if self._shards.feed(topic, message.partition, message.offset, message.key, message.value, timestamp_ms):
                 self._uncovered.append(event)
         except Exception as error:  # the process's edge: faust would go on with the next event, and this one be lost
             logger.exception("an event could not be folded", topic=message.topic, offset=message.offset)

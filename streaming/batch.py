@@ -63,7 +63,9 @@ class BatchWorker:
             for partition, records in batches.items():
                 topic = sources[partition.topic]
                 for record in records:
-                    self._shards.feed(topic, partition.partition, record.offset, record.key, record.value)
+                    self._shards.feed(
+                        topic, partition.partition, record.offset, record.key, record.value, record.timestamp
+                    )
                 self.folded += len(records)
             now = time.monotonic()
             if batches:

@@ -156,7 +156,7 @@ class KafkaPublisher:
     def publish_decision(self, decision_id: str, record: bytes) -> None:
         self._send(Topic.DECISIONS, record, decision_id.encode(), partition=0)
 
-    def publish_dead_letter(self, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    def publish_dead_letter(self, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         """Queues a record that could not be folded, as it was."""
         self._send(Topic.DEAD_LETTERS, value, key, partition=0, headers=headers)
 
@@ -171,7 +171,7 @@ class KafkaPublisher:
         """Afterwards no connection is open; what was not flushed may be lost."""
         self._producer.close(timeout=SEND_TIMEOUT_S)
 
-    def _send(self, topic: Topic, value: bytes, key: bytes | None, **place: Any) -> None:
+    def _send(self, topic: Topic, value: bytes | None, key: bytes | None, **place: Any) -> None:
         with _unavailable(f"cannot publish to {self._config.topic(topic)}"):
             sent = self._producer.send(self._config.topic(topic), value, key, **place)
         sent.add_errback(self._failed)

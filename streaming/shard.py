@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from ..core import rows
 from ..core.catalogue import Item, Rule
-from ..core.clock import NS_PER_MS, Clock
+from ..core.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from ..core.commit import Commit, Row, Table
 from ..core.errors import InvalidEvent, Unavailable
-from ..core.event import Event, Topic
-from ..core.ports import CommitLog, CommitStore, ItemEncoder
+from ..core.event import Event, Outcome, Topic
+from ..core.ports import UNMEASURED, CommitLog, CommitStore, ItemEncoder, StreamMetrics
 from ..memory.committer import Committer
 from ..memory.mvcc import CommitGap
 from ..memory.recovery import retained, stored
@@ -35,6 +35,7 @@ class Surroundings:
     clock: Clock
     store: CommitStore | None = None
     check_rule: RuleCheck | None = None
+    metrics: StreamMetrics = UNMEASURED
 
 
 class Shard:
@@ -74,8 +75,11 @@ class Shard:
         """The first offset of a topic that is not covered."""
         return self._covered.get(topic.value, -1) + 1
 
-    def feed(self, topic: Topic, offset: int, key: bytes | None, payload: bytes | None) -> None:
-        """Afterwards the record at `offset` is folded, or among the dead letters, or was covered before."""
+    def feed(self, topic: Topic, offset: int, key: bytes | None, payload: bytes | None, timestamp_ms: int = -1) -> None:
+        """Afterwards the record at `offset` is folded, or among the dead letters, or was covered before.
+
+        `timestamp_ms` is the record's own (-1: unknown); it is kept with a dead letter.
+        """
         if offset <= self._covered.get(topic.value, -1):
             return
         stage = "decode"
@@ -84,13 +88,17 @@ class Shard:
             stage = "check"
             self._require_here(topic, event, key)
             stage = "fold"
-            self._fold(topic, event)
+            outcome = self._fold(topic, event)
         except InvalidEvent as error:
             name = self._around.config.topic(topic)
             problem = str(error)
-            letter = DeadLetter(name, self.number, offset, key, payload or b"", stage, error.reason, problem)
+            letter = DeadLetter(name, self.number, offset, timestamp_ms, key, payload, stage, error.reason, problem)
             self._around.dead_letters.put(letter)
+            self._around.metrics.dead_lettered(name, error.reason)
         else:
+            self._around.metrics.folded(topic, outcome)
+            if event.event_time < self._watermark.value:
+                self._around.metrics.late(topic)
             self._watermark.observe(event.event_time)
         self._covered[topic.value] = offset
         self._uncommitted = True
@@ -110,7 +118,10 @@ class Shard:
             if self._watermark.value == before:
                 return None
         self._around.dead_letters.flush()
+        began = self._around.clock.monotonic_ns()
         commit = self._committer.append(self._rows(), self._covered, self._watermark.value)
+        took_s = (self._around.clock.monotonic_ns() - began) / NS_PER_SECOND
+        self._around.metrics.committed(self.number, len(commit.rows), took_s, commit.watermark)
         self._state.changed.clear()
         self._uncommitted = False
         self._committed_at = now
@@ -133,15 +144,14 @@ class Shard:
             if ahead_ms > config.future_tolerance_ms:
                 raise InvalidEvent("far-future", f"$.event_time is {ahead_ms} ms ahead of this worker's clock")
 
-    def _fold(self, topic: Topic, event: Event) -> None:
+    def _fold(self, topic: Topic, event: Event) -> Outcome:
         if topic is Topic.ENVIRONMENT:
-            environment.fold(self._state, event)
-        elif topic is Topic.FEEDBACK:
-            feedback.fold(self._state, event)
-        else:
-            if isinstance(event.value, Rule) and self._around.check_rule is not None:
-                self._around.check_rule(event.value.expression)
-            catalogue.fold(self._state, topic, event)
+            return environment.fold(self._state, event)
+        if topic is Topic.FEEDBACK:
+            return feedback.fold(self._state, event)
+        if isinstance(event.value, Rule) and self._around.check_rule is not None:
+            self._around.check_rule(event.value.expression)
+        return catalogue.fold(self._state, topic, event)
 
     def _rows(self) -> tuple[Row, ...]:
         changed = self._state.changed

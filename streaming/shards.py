@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from ..core.event import Topic
+from ..core.event import SOURCE_TYPES, Topic
 from ..memory.committer import Fenced
 from .shard import Shard, Surroundings
 
@@ -27,19 +27,33 @@ class Shards:
         for number in sorted(wanted - set(self._open)):
             self._open[number] = Shard.open(number, self._around)
             logger.info("shard opened", shard=number)
+        self._around.metrics.rebalanced(wanted)
 
     def owns(self, number: int) -> bool:
         """Whether the shard is open: assigned to this worker, and not taken over by another."""
         return number in self._open
 
-    def feed(self, topic: Topic, partition: int, offset: int, key: bytes | None, payload: bytes | None) -> bool:
+    def feed(
+        self,
+        topic: Topic,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        payload: bytes | None,
+        timestamp_ms: int = -1,
+    ) -> bool:
         """Whether the record was taken by its shard; False when this worker does not own it."""
         shard = self._open.get(partition)
         if shard is None:
             return False
-        shard.feed(topic, offset, key, payload)
+        shard.feed(topic, offset, key, payload, timestamp_ms)
         self._newest = max(self._newest, shard.newest_event_time)
         return True
+
+    def positions(self) -> dict[tuple[Topic, int], int]:
+        """The first offset not covered, by topic and open shard; may be asked by another thread than the feeder."""
+        shards = list(self._open.items())
+        return {(topic, number): shard.next_offset(topic) for number, shard in shards for topic in SOURCE_TYPES}
 
     def next_offset(self, topic: Topic, partition: int) -> int:
         """The first offset that the shard has not covered."""

@@ -74,6 +74,8 @@ def _settings(topic: Topic, config: StreamingConfig) -> dict[str, str]:
         return {"cleanup.policy": "compact"}
     if topic is Topic.COMMITS:
         return {"retention.ms": str(config.retention_ms), "max.message.bytes": "1048588"}
+    if topic is Topic.DEAD_LETTERS:  # a letter is a record of up to 1 MB with its headers around it
+        return {"retention.ms": str(config.retention_ms), "max.message.bytes": "2097152"}
     return {"retention.ms": str(config.retention_ms)}
 
 

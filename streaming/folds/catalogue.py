@@ -1,7 +1,7 @@
 """Catalogue rows: the newest event of a key is its value."""
 
 from ...core.commit import Table
-from ...core.event import Event, Topic
+from ...core.event import Event, Outcome, Topic
 from .state import ShardState
 
 TABLES = {
@@ -14,8 +14,11 @@ TABLES = {
 }
 
 
-def fold(state: ShardState, topic: Topic, event: Event) -> None:
+def fold(state: ShardState, topic: Topic, event: Event) -> Outcome:
     """Afterwards the row is what the event says, unless a newer one has spoken. Items are encoded at the commit."""
     table = TABLES[topic]
-    if not state.is_late(table, event.key, event.event_time):
-        state.put(table, event.key, event.value, event.event_time)
+    if state.is_late(table, event.key, event.event_time):
+        return Outcome.OUT_OF_ORDER
+    repeated = state.event_times.get((table, event.key)) == event.event_time
+    state.put(table, event.key, event.value, event.event_time)
+    return Outcome.REPEATED if repeated else Outcome.FOLDED

@@ -2,23 +2,25 @@
 
 from ...core.commit import Table
 from ...core.environment import Environment, EnvironmentReading, Weather
-from ...core.event import Event
+from ...core.event import Event, Outcome
 from .state import ShardState
 
 
-def fold(state: ShardState, event: Event) -> None:
+def fold(state: ShardState, event: Event) -> Outcome:
     """Afterwards the place's row holds the newest of each reading. A late one only fills in what nobody has told."""
     late = state.is_late(Table.ENVIRONMENT, event.key, event.event_time)
     if event.value is None:
         if not late:
             state.put(Table.ENVIRONMENT, event.key, None, event.event_time)
-        return
+        return Outcome.OUT_OF_ORDER if late else Outcome.FOLDED
     before = state.merged.get((Table.ENVIRONMENT, event.key))
     if before is None and late:  # deleted since
-        return
+        return Outcome.OUT_OF_ORDER
     after = merged(before, event.value, event.event_time, late)
-    if after != before:
-        state.put(Table.ENVIRONMENT, event.key, after, event.event_time)
+    if after == before:
+        return Outcome.OUT_OF_ORDER if late else Outcome.REPEATED
+    state.put(Table.ENVIRONMENT, event.key, after, event.event_time)
+    return Outcome.OUT_OF_ORDER if late else Outcome.FOLDED
 
 
 def merged(before: Environment | None, reading: EnvironmentReading, event_time: int, late: bool) -> Environment:
