@@ -32,6 +32,9 @@ def world(
     days: Annotated[int, typer.Option(help="Days of logs; the traffic is the day after.")] = 7,
     impressions: Annotated[int, typer.Option(help="Rows of the impressions log.")] = 150_000,
     requests: Annotated[int, typer.Option(help="Rows of the traffic log.")] = 30_000,
+    new_items: Annotated[
+        int, typer.Option(help="How many of the items no log knows: they begin with the traffic.")
+    ] = 0,
 ) -> None:
     """Make a seeded marketplace with hidden truth, and print its figures beside those of real data."""
     from ..simulator.market.generator import WorldSettings, make_world
@@ -41,7 +44,9 @@ def world(
     for name, (value, minimum) in {**least, "requests": (requests, 1)}.items():
         if value < minimum:
             raise MarketplaceError(f"a world needs at least {minimum} {name}, got {value}")
-    settings = WorldSettings(seed, items, users, days, impressions, requests)
+    if not 0 <= new_items <= items // 2:
+        raise MarketplaceError(f"new items must lie between 0 and half of all ({items // 2}), not {new_items}")
+    settings = WorldSettings(seed, items, users, days, impressions, requests, new_items=new_items)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("making the world")

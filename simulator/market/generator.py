@@ -56,7 +56,8 @@ _DAY = (
 
 @dataclass(frozen=True, slots=True)
 class WorldSettings:
-    """How large a world to make. Logs cover `days` days; the traffic is the day after them."""
+    """How large a world to make. Logs cover `days` days; the traffic is the day after them. `new_items` of the items
+    are launched with the traffic: no log knows them."""
 
     seed: int = 1
     items: int = 2000
@@ -65,6 +66,7 @@ class WorldSettings:
     impressions: int = 150_000
     requests: int = 30_000
     start: int = START
+    new_items: int = 0
 
 
 def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None]) -> Manifest:
@@ -73,7 +75,7 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     Args:
         step: told what is being made, before each part.
     """
-    rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(settings.seed).spawn(7)]
+    rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(settings.seed).spawn(8)]
     profile = np.array(_DAY) / np.mean(_DAY)
     step("places and weather")
     climate = make_climate(settings.start, settings.days + 1, profile, rngs[0])
@@ -84,7 +86,9 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     devices = rngs[3].choice(DEVICE_TYPES, settings.users, p=DEVICE_SHARES)
     user_ids = [f"u{number:06d}" for number in range(settings.users)]
     step("interactions")
-    journeys = make_journeys(truth, settings.days, profile, rngs[3])
+    launched = np.ones(settings.items, dtype=np.bool_)
+    launched[rngs[7].choice(settings.items, settings.new_items, replace=False)] = False
+    journeys = make_journeys(truth, settings.days, profile, rngs[3]).only(launched)
     counts = np.bincount(journeys.item, minlength=settings.items)
     catalogue = _with_popularity(catalogue, counts)
     step("impressions")
@@ -95,6 +99,9 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     truth = truth.calibrated(exposure.shown, AVAZU_CLICK_RATE)
     prices = PriceModel.make(DOMAINS, len(PLACES), rngs[5])
     impressions = impression_columns(truth, exposure, catalogue.creatives, user_ids, prices, rngs[4])
+    if settings.new_items:
+        seen = launched[exposure.shown.item]
+        impressions = {name: np.asarray(column)[seen] for name, column in impressions.items()}
     step("traffic")
     today = range(past.stop, past.stop + 24)
     traffic = traffic_columns(
@@ -188,4 +195,13 @@ def _rules(settings: WorldSettings, climate: Climate) -> tuple[str, ...]:
         f"{FORBIDDEN_SHARE:.0%} of creatives carry a sentence that advertising law forbids, listed in truth/index.json",
         "the impressions log showed half random, half popular items; traffic is the day after the logs, its "
         "weather only in truth/",
+        *_launch_rule(settings.new_items),
+    )
+
+
+def _launch_rule(new_items: int) -> tuple[str, ...]:
+    if not new_items:
+        return ()
+    return (
+        f"{new_items} items, drawn evenly, are new with the traffic: what people did with them before is not logged",
     )

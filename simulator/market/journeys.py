@@ -27,6 +27,11 @@ class Journeys:
     item: npt.NDArray[np.int64]
     converted: npt.NDArray[np.bool_]
 
+    def only(self, items: npt.NDArray[np.bool_]) -> "Journeys":
+        """The interactions with the items marked in `items` [I]."""
+        kept = items[self.item]
+        return Journeys(self.event_time[kept], self.user[kept], self.item[kept], self.converted[kept])
+
     def columns(self, user_ids: Sequence[str], item_ids: Sequence[str]) -> dict[str, Any]:
         """The columns of the log `interactions`."""
         return {
@@ -56,6 +61,19 @@ def make_journeys(truth: Truth, days: int, hour_profile: npt.NDArray[np.float64]
         before = chooser.next(active, hours, None if before is None else before[keep])
         picks[rows] = before
     return Journeys(times, owner, picks, rng.random(owner.size) < CONVERSION_SHARE)
+
+
+def walks(
+    truth: Truth, users: npt.NDArray[np.int64], hour: int, steps: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """[U, steps] what each user does next, one thing leading to the next, all within one hour of the climate."""
+    chooser, hours = _Chooser(truth, rng), np.full(users.size, hour)
+    picks = np.empty((users.size, steps), dtype=np.int64)
+    before: npt.NDArray[np.int64] | None = None
+    for step in range(steps):
+        before = chooser.next(users, hours, before)
+        picks[:, step] = before
+    return picks
 
 
 def _times(

@@ -1,6 +1,7 @@
 """A made world is the same for the same seed, is like the real data, and hides what it must."""
 
 import filecmp
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -182,3 +183,16 @@ def test_interests_drift(small_world: Marketplace) -> None:
     later = np.einsum("ud,ud->u", unit[:, 0], unit[:, -1]).mean()
     assert 0.85 < next_day < 0.999
     assert later < next_day
+
+
+def test_new_items_are_in_the_catalogue_and_in_no_log(small_world: Marketplace, tmp_path: Path) -> None:
+    """Thirty items launched with the traffic have creatives and no past; all the rest of the catalogue is as it was."""
+    make_world(replace(SIZES, new_items=30), tmp_path / "w", lambda part: None)
+    world = Marketplace(tmp_path / "w")
+    met = {*world.log("interactions")["item_id"].to_pylist(), *world.log("impressions")["item_id"].to_pylist()}
+    unmet = [item for item in world.items() if item.item_id not in met]
+    assert len(unmet) == 30
+    assert all(item.popularity == 0 for item in unmet)
+    assert {item.item_id for item in unmet} <= {creative.item_id for creative in world.creatives()}
+    before = {item.item_id: item for item in small_world.items()}
+    assert all(item == before[item.item_id] for item in world.items() if item.item_id in met)
