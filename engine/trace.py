@@ -20,8 +20,10 @@ from ..core.decision import (
 )
 from ..core.environment import Environment
 from ..core.event import StopScope
+from ..core.feedback import UserState
 from ..core.request import BidRequest
 from ..core.snapshot import Snapshot
+from ..core.surroundings import environment_of
 from .stops import StopBoard
 
 NO_TIME = "no time left"
@@ -37,9 +39,12 @@ class Trace:
     ) -> None:
         self.decision_id, self.request = decision_id, request
         self.stopped: dict[StopScope, frozenset[str]] = stops.active
-        place_id = request.place.place_id
-        self.environment = snapshot.environment(place_id, request.event_time) if snapshot else Environment(place_id)
-        self.user = snapshot.user(request.viewer.user_key) if snapshot else None
+        self.environment = Environment(request.place.place_id)
+        self.user: UserState | None = None
+        if snapshot is not None:
+            self.environment = environment_of(snapshot, request.place, request.event_time)
+            user = snapshot.user(request.viewer.user_key)
+            self.user = user if user is not None and user.fresh_at(request.event_time) else None
         self.pacing: dict[str, float] = {}
         self.propensity: dict[str, float] = {}
         self.admitted: dict[str, int] = {}

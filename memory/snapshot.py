@@ -12,10 +12,12 @@ from ..core.catalogue import Advertiser, Campaign, Creative, EncodedItem, Offer,
 from ..core.commit import Commit, Row, Table, Version
 from ..core.environment import Environment
 from ..core.feedback import UserState
+from ..core.offers import PackedOffers
 from ..core.snapshot import CreativeColumns, ItemColumns
 from .creatives import Creatives
-from .items import Items
+from .items import NEVER, Items
 from .mvcc import CommitGap
+from .offers import Offers
 from .trie import SortedTrie
 
 T = TypeVar("T")
@@ -30,27 +32,30 @@ class MemorySnapshot:
 
     version: Version
     epochs: tuple[int, ...]
+    items: ItemColumns
     catalogue: Items
+    offers: Offers
     renderings: Creatives
     campaigns: tuple[Campaign, ...]  # by campaign slot
     campaign_slots: "Map[str, int]"  # of every campaign ever seen
     values: "Map[Table, Map[str, Any]]"  # the living objects of the other tables; users in their stored form
-    digests: "Map[str, tuple[str, str]]"  # by item id: of its item row and its offer row
     rules: tuple[Rule, ...] = ()
 
     @classmethod
     def empty(cls, shards: int, codes_per_level: int = CODES_PER_LEVEL) -> "MemorySnapshot":
         """Memory before any commit, for `shards` shards and semantic IDs of `codes_per_level` codes a level."""
         values: Map[Table, Map[str, Any]] = Map({table: Map() for table in _KEPT})
+        catalogue, offers = Items.empty(codes_per_level), Offers.empty()
         return cls(
             Version.empty(shards),
             (0,) * shards,
-            Items.empty(codes_per_level),
+            _item_columns(catalogue, offers),
+            catalogue,
+            offers,
             Creatives.empty(),
             (),
             Map(),
             values,
-            Map(),
         )
 
     def fold(self, commit: Commit) -> "MemorySnapshot":
@@ -72,10 +77,6 @@ class MemorySnapshot:
         return fold.result
 
     @property
-    def items(self) -> ItemColumns:
-        return self.catalogue.columns
-
-    @property
     def creatives(self) -> CreativeColumns:
         return self.renderings.columns
 
@@ -85,13 +86,13 @@ class MemorySnapshot:
 
     def slot(self, item_id: str) -> int | None:
         slot = self.catalogue.slots.get(item_id)
-        return slot if slot is not None and self.catalogue.columns.alive[slot] else None
+        return slot if slot is not None and self.items.alive[slot] else None
 
     def item(self, item_id: str) -> EncodedItem | None:
-        return self.catalogue.by_id.get(item_id)
+        return self.catalogue.get(item_id)
 
     def offer(self, item_id: str) -> Offer | None:
-        return self._get(Table.OFFER, item_id, Offer)
+        return self.offers.get(item_id, self.catalogue.slots.get(item_id))
 
     def creative(self, creative_id: str) -> Creative | None:
         return self.renderings.get(creative_id)
@@ -112,12 +113,12 @@ class MemorySnapshot:
 
     def environment(self, place_id: str, event_time: int) -> Environment:
         environment = self._get(Table.ENVIRONMENT, place_id, Environment)
-        if environment is None or not environment.fresh_at(event_time):
-            return Environment(place_id)
-        return environment
+        return Environment(place_id) if environment is None else environment.at(event_time)
 
     def facts_changed(self, item_id: str) -> str:
-        return "/".join(self.digests.get(item_id, ("", "")))
+        slot = self.catalogue.slots.get(item_id)
+        stamp = NEVER if slot is None else int(self.catalogue.stamps.view[slot])
+        return f"{stamp:x}/{self.offers.stamp(item_id, slot)}"
 
     def users(self) -> Iterator[UserState]:
         """Every user with a state, in no order; for audits and tests, not for requests."""
@@ -130,7 +131,7 @@ class MemorySnapshot:
         return found
 
 
-_KEPT = (Table.OFFER, Table.CAMPAIGN, Table.ADVERTISER, Table.RULE, Table.ENVIRONMENT, Table.USER)
+_KEPT = (Table.CAMPAIGN, Table.ADVERTISER, Table.RULE, Table.ENVIRONMENT, Table.USER)
 
 
 @dataclass(slots=True)
@@ -143,7 +144,9 @@ class Fold:
     before: MemorySnapshot
     commit: Commit
     _objects: dict[Table, dict[str, Any]] = field(default_factory=dict)
-    _digests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _stamps: dict[str, int] = field(default_factory=dict)  # of changed items
+    _offer_times: dict[str, int] = field(default_factory=dict)  # of offers told one by one
+    _blocks: list[PackedOffers] = field(default_factory=list)
     _result: MemorySnapshot | None = None
 
     def __post_init__(self) -> None:
@@ -166,14 +169,17 @@ class Fold:
         self._result = self._finished()
 
     def _read(self, entry: Row) -> None:
+        if entry.table is Table.OFFERS:
+            self._blocks.append(rows.value(entry))
+            return
         # Users are many and each is read rarely: they stay in stored form, and `user` decodes the one asked for.
         is_user = entry.table is Table.USER and entry.value is not None
         self._objects.setdefault(entry.table, {})[entry.key] = entry if is_user else rows.value(entry)
-        if entry.table in (Table.ITEM, Table.OFFER):
-            known = self._digests.get(entry.key) or self.before.digests.get(entry.key)
-            item, offer = known or ("", "")
-            stamp = "" if entry.value is None else hashlib.blake2b(entry.value, digest_size=8).hexdigest()
-            self._digests[entry.key] = (stamp, offer) if entry.table is Table.ITEM else (item, stamp)
+        if entry.table is Table.ITEM and entry.value is not None:
+            digest = hashlib.blake2b(entry.value, digest_size=8).digest()
+            self._stamps[entry.key] = int.from_bytes(digest, "little")
+        elif entry.table is Table.OFFER:
+            self._offer_times[entry.key] = entry.event_time
 
     def _finished(self) -> MemorySnapshot:
         before, changed = self.before, self._objects
@@ -182,9 +188,8 @@ class Fold:
             if table in changed:
                 values = values.set(table, _updated(values[table], changed[table]))
         campaigns, campaign_slots = _slotted(before, changed.get(Table.CAMPAIGN, {}))
-        catalogue = before.catalogue.changed(
-            changed.get(Table.ITEM, {}), values[Table.OFFER], changed.get(Table.OFFER, ())
-        )
+        catalogue = before.catalogue.changed(changed.get(Table.ITEM, {}), self._stamps)
+        offers = self._offers(catalogue)
         new_items: dict[str, int] = {
             item_id: catalogue.slots[item_id]
             for item_id in changed.get(Table.ITEM, ())
@@ -199,14 +204,39 @@ class Fold:
         return MemorySnapshot(
             version=_advanced(before.version, self.commit),
             epochs=_at(before.epochs, self.commit.shard, self.commit.epoch),
+            items=_item_columns(catalogue, offers, before.items),
             catalogue=catalogue,
+            offers=offers,
             renderings=renderings,
             campaigns=campaigns,
             campaign_slots=campaign_slots,
             values=values,
-            digests=before.digests.update(self._digests) if self._digests else before.digests,
             rules=_active_rules(values[Table.RULE]) if Table.RULE in changed else before.rules,
         )
+
+
+    def _offers(self, catalogue: Items) -> Offers:
+        """The offers after the blocks and those told one by one; where both name an item, the later event holds."""
+        told = self._objects.get(Table.OFFER, {})
+        offers = self.before.offers.extended(catalogue.ids[len(self.before.catalogue.ids) :])
+        if told and self._blocks:
+            told = dict(told)
+            for block in self._blocks:
+                for item_id, event_time in zip(block.item_ids(), block.event_times.tolist(), strict=True):
+                    if event_time > self._offer_times.get(item_id, event_time):
+                        told.pop(item_id, None)
+        return offers.packed_in(self._blocks, catalogue.slots, catalogue.ids).put(told, catalogue.slots)
+
+
+def _item_columns(catalogue: Items, offers: Offers, before: ItemColumns | None = None) -> ItemColumns:
+    """The columns as readers see them; the ones of before where nothing changed."""
+    views = (catalogue.sids, catalogue.vectors, catalogue.alive, offers.stock, catalogue.popularity)
+    sids, vectors, alive, stock, popularity = (column.view for column in views)
+    if before is not None and before.stock is stock and before.popularity is popularity and before.alive is alive:
+        same = before.vectors is vectors and before.sids is sids
+        if same and len(before.item_ids) == len(catalogue.ids):
+            return before
+    return ItemColumns(catalogue.ids, sids, vectors, alive, stock, popularity)
 
 
 def _updated(before: "Map[str, Any]", changed: Mapping[str, Any]) -> "Map[str, Any]":

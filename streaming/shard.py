@@ -17,6 +17,7 @@ from ..proto import events
 from .config import StreamingConfig
 from .dead_letters import DeadLetter, DeadLetters
 from .folds import catalogue, environment, feedback
+from .folds.expiry import Expiry
 from .folds.state import ShardState
 from .partitions import partition_of
 from .watermark import Watermark
@@ -46,6 +47,10 @@ class Shard:
         self.number = last.shard
         self._around, self._committer, self._state = around, committer, state
         self._covered = dict(last.offsets)  # by topic: the last offset folded, committed or not
+        self._expiry = Expiry(state)
+        self._forgetting = feedback.Forgetting(
+            around.config.interest_half_life_days * feedback.DAY_NS, around.config.user_ttl_days * feedback.DAY_NS
+        )
         self._uncommitted = False
         self._committed_at = around.clock.monotonic_ns()
         self._watermark = Watermark(around.config.lateness_ms * NS_PER_MS, last.watermark)
@@ -117,6 +122,7 @@ class Shard:
             self._watermark.idle(others)
             if self._watermark.value == before:
                 return None
+        self._expiry.drop_ended(self._watermark.value)
         self._around.dead_letters.flush()
         began = self._around.clock.monotonic_ns()
         commit = self._committer.append(self._rows(), self._covered, self._watermark.value)
@@ -148,7 +154,7 @@ class Shard:
         if topic is Topic.ENVIRONMENT:
             return environment.fold(self._state, event)
         if topic is Topic.FEEDBACK:
-            return feedback.fold(self._state, event)
+            return feedback.fold(self._state, event, self._forgetting)
         if isinstance(event.value, Rule) and self._around.check_rule is not None:
             self._around.check_rule(event.value.expression)
         return catalogue.fold(self._state, topic, event)

@@ -11,6 +11,9 @@ from adgram.streaming.folds.state import ShardState
 from adgram.streaming.watermark import Watermark
 
 
+FORGETTING = feedback.Forgetting()
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 5), st.none() | st.sampled_from("xyz")), max_size=20))
 def test_the_event_with_the_newest_time_wins_whatever_the_arrival(told):
     """A row is what its newest event says, and of two at one time what the later arrival says."""
@@ -32,7 +35,7 @@ def test_each_interaction_counts_once_and_history_is_by_time_then_arrival(told):
     """Repeats change nothing; the history is the newest of a stable sort by event time."""
     state, seen = ShardState(), {}
     for number, event_time in told:
-        feedback.fold(state, _click(number, event_time))
+        feedback.fold(state, _click(number, event_time), FORGETTING)
         seen.setdefault(number, event_time)
     user = state.merged.get((Table.USER, "u"))
     in_order = [f"i{number}" for number, _ in sorted(seen.items(), key=lambda pair: pair[1])]
@@ -46,20 +49,20 @@ def test_notices_impressions_and_nobody_leave_no_trace():
     """Only what a known person did is anybody's history."""
     state = ShardState()
     for kind in (FeedbackKind.IMPRESSION, FeedbackKind.WIN, FeedbackKind.BILLING, FeedbackKind.LOSS):
-        feedback.fold(state, _click(1, 5, kind=kind))
-    feedback.fold(state, _click(2, 5, user=""))
+        feedback.fold(state, _click(1, 5, kind=kind), FORGETTING)
+    feedback.fold(state, _click(2, 5, user=""), FORGETTING)
     assert not state.changed
 
 
 def test_an_erased_user_stays_erased_for_events_from_before():
     """Erasing is a tombstone that older events do not undo, and that newer ones begin anew after."""
     state = ShardState()
-    feedback.fold(state, _click(1, 5))
-    feedback.fold(state, Event("erase", 10, "u", None))
+    feedback.fold(state, _click(1, 5), FORGETTING)
+    feedback.fold(state, Event("erase", 10, "u", None), FORGETTING)
     assert state.changed == {(Table.USER, "u"): None}
-    feedback.fold(state, _click(2, 10))
+    feedback.fold(state, _click(2, 10), FORGETTING)
     assert state.changed == {(Table.USER, "u"): None}
-    feedback.fold(state, _click(3, 11))
+    feedback.fold(state, _click(3, 11), FORGETTING)
     assert state.changed[Table.USER, "u"].events == 1
 
 
