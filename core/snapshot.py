@@ -58,7 +58,12 @@ class Trie(Protocol):
 
     @property
     def leaf_slots(self) -> npt.NDArray[np.int32]:
-        """[P] the item slot of each leaf, in trie order (by semantic ID, then by slot)."""
+        """[P] the item slot of each leaf, in trie order (by semantic ID, then by slot). May be gathered at every call."""
+        ...
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """[P] the semantic ID of each leaf, packed as base-K digits. May be gathered at every call."""
         ...
 
     @property
@@ -67,14 +72,25 @@ class Trie(Protocol):
         ...
 
     def live_children(
-        self, prefixes: npt.NDArray[np.int64], level: int, admitted_before: npt.NDArray[np.int32]
+        self, prefixes: npt.NDArray[np.int64], level: int, admitted: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """[W, K] whether child code k of each prefix covers at least one admitted leaf.
 
         Args:
             prefixes: [W] each beam's first `level` codes packed as base-K digits (0 at level 0).
             level: how many codes the prefixes hold.
-            admitted_before: [P + 1] prefix sum of the admission bitmap in leaf order.
+            admitted: [N] by item slot.
+        """
+        ...
+
+    def best_children(
+        self, prefixes: npt.NDArray[np.int64], level: int, worths: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """[W, K] the greatest worth among the leaves under child code k of each prefix, -inf where there is none.
+
+        Args:
+            prefixes, level: as in `live_children`.
+            worths: [N] by item slot, -inf where an item is not admitted.
         """
         ...
 

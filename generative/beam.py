@@ -1,6 +1,7 @@
 """Beam search over the living, admitted part of a snapshot's trie."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,18 @@ from torch import Tensor
 
 from ..core.catalogue import SemanticId
 from ..core.clock import Deadline
-from ..core.snapshot import Trie
 from ..kernels.reference import beam_step, masked_log_softmax
 from .decoder import Context, SemanticDecoder, Suffix
+
+
+class Branches(Protocol):
+    """What the search reads of a trie: the part of core.snapshot.Trie that a training catalogue has too."""
+
+    @property
+    def levels(self) -> int: ...
+    def live_children(
+        self, prefixes: npt.NDArray[np.int64], level: int, admitted: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Beams:
 def search(
     decoder: SemanticDecoder,
     context: Context,
-    trie: Trie,
+    trie: Branches,
     admitted: npt.NDArray[np.bool_],
     width: int,
     deadline: Deadline,
@@ -43,10 +53,8 @@ def search(
     Args:
         admitted: [N] by item slot.
     """
-    admitted_before = np.zeros(len(trie.leaf_slots) + 1, dtype=np.int32)  # [P + 1]
-    np.cumsum(admitted[trie.leaf_slots], out=admitted_before[1:], dtype=np.int32)
     levels = trie.levels
-    if admitted_before[-1] == 0 or levels == 0:
+    if levels == 0:
         return Beams(np.empty((0, levels), dtype=np.int64), np.empty(0))
     device = context.state.device
     codes = torch.zeros((1, 0), dtype=torch.int64, device=device)  # [W, level]
@@ -56,7 +64,7 @@ def search(
     for level in range(levels):
         if deadline.remaining_ms <= 0:
             return Beams(np.empty((0, levels), dtype=np.int64), np.empty(0), late=True)
-        live = _fitted(trie.live_children(prefixes, level, admitted_before), decoder.shape.codes)
+        live = _fitted(trie.live_children(prefixes, level, admitted), decoder.shape.codes)
         last = codes[:, -1] if level else codes.new_zeros(1)
         step = decoder.step(context, level, last, suffix)
         best = beam_step(log_probs, masked_log_softmax(step.logits, live.mask.to(device)), width)

@@ -185,7 +185,8 @@ def _retried(
     slots = np.asarray([*gone, *(one.slot for one in put)], np.int32)
     stays = before.alive[slots] & after.alive[slots] & (before.sids[slots] == after.sids[slots]).all(axis=1)
     slots = slots[~stays]
-    trie = trie.removed(slots[before.alive[slots]])
+    died = slots[before.alive[slots]]
+    trie = trie.removed(before.sids[died], died)
     born = slots[after.alive[slots]]
     return trie.inserted(after.sids[born], born)
 

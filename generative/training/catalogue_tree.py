@@ -76,17 +76,18 @@ class CatalogueTree:
             shares.append(mass / mass.sum(dim=1, keepdim=True))
         return torch.stack(shares, dim=1)
 
-    # From here on it is a core.snapshot.Trie, so that validation searches as serving does.
+    # From here on it is beam.Branches, so that validation searches as serving does.
 
     @property
     def leaf_slots(self) -> npt.NDArray[np.int32]:
         return self.order.numpy().astype(np.int32)
 
     def live_children(
-        self, prefixes: npt.NDArray[np.int64], level: int, admitted_before: npt.NDArray[np.int32]
+        self, prefixes: npt.NDArray[np.int64], level: int, admitted: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.bool_]:
         """[W, K] whether child code k of each prefix covers at least one admitted item."""
         place = torch.searchsorted(self.prefixes[level], torch.from_numpy(prefixes))
+        admitted_before = np.concatenate(([0], np.cumsum(admitted[self.leaf_slots])))  # [N + 1]
         counts = admitted_before[self.bounds[level][place].numpy()]  # [W, K + 1]
         return np.asarray(np.diff(counts, axis=1) > 0)
 
