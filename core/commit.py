@@ -12,6 +12,7 @@ class Table(StrEnum):
 
     ITEM = "item"
     OFFER = "offer"
+    OFFERS = "offers"  # many hot offers in one row, see core.offers; its key is its own and tells nothing
     CREATIVE = "creative"
     ADVERTISER = "advertiser"
     CAMPAIGN = "campaign"

@@ -8,10 +8,12 @@ from .catalogue import Advertiser, Campaign, Creative, EncodedItem, Offer, Rule
 from .commit import Row, Table
 from .environment import Environment
 from .feedback import UserState
+from .offers import PackedOffers
 
 TYPES: dict[Table, type[Any]] = {
     Table.ITEM: EncodedItem,
     Table.OFFER: Offer,
+    Table.OFFERS: PackedOffers,
     Table.CREATIVE: Creative,
     Table.ADVERTISER: Advertiser,
     Table.CAMPAIGN: Campaign,

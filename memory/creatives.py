@@ -1,17 +1,19 @@
 """Creatives by id and by slot, joined to their items and campaigns, whichever of the three arrives last."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from immutables import Map
 
 from ..core.catalogue import Creative
 from ..core.snapshot import CreativeColumns
+from .columns import Column, Objects
 
 UNKNOWN = -1  # the slot of an item or campaign that has not arrived
+ITEM_SLOT, CAMPAIGN_SLOT = 0, 1
+FACTS = (ITEM_SLOT, CAMPAIGN_SLOT, 2, 3)  # then width and height
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,106 +23,121 @@ class Creatives:
     slots: "Map[str, int]"  # of every creative ever seen
     by_item: "Map[str, tuple[int, ...]]"  # slots of the living ones
     waiting: "Map[str, tuple[int, ...]]"  # by campaign id: slots that arrived before their campaign
+    objects: Objects[Creative]  # [C]
+    facts: Column  # [C, 4] int32: item slot, campaign slot, width, height
+    alive: Column  # [C] bool
     columns: CreativeColumns
 
     @classmethod
     def empty(cls) -> "Creatives":
         """No creatives yet."""
-        none = np.empty(0, np.int32)
-        columns = CreativeColumns((), none, none, none, none, np.empty(0, np.bool_))
-        return cls(Map(), Map(), Map(), columns)
+        facts, alive = Column.of(np.empty((0, len(FACTS)), np.int32)), Column.of(np.empty(0, np.bool_))
+        objects: Objects[Creative] = Objects()
+        return cls(Map(), Map(), Map(), objects, facts, alive, _columns(objects, facts, alive))
 
     def get(self, creative_id: str) -> Creative | None:
         """A living creative."""
         slot = self.slots.get(creative_id)
-        return None if slot is None or not self.columns.alive[slot] else self.columns.creatives[slot]
+        return None if slot is None or not self.alive.view[slot] else self.objects[slot]
 
     def changed(
         self, creatives: Mapping[str, Creative | None], item_slots: "Map[str, int]", campaign_slots: "Map[str, int]"
     ) -> "Creatives":
         """The creatives after these were put (None: deleted), joined to the slots as they are now."""
         slots, by_item, waiting = self.slots.mutate(), self.by_item.mutate(), self.waiting.mutate()
-        objects = list(self.columns.creatives)
-        grown = len(creatives)
-        columns = _Columns(self.columns, grown)
+        count = len(self.objects)
+        new: list[Creative] = []
+        replaced: dict[int, Creative] = {}
+        facts: dict[int, tuple[int, int, int, int]] = {}
+        gone: list[int] = []
         added: dict[str, list[int]] = {}
         early: dict[str, list[int]] = {}
         for creative_id, creative in creatives.items():
             slot = slots.get(creative_id)
-            if slot is not None and columns.alive[slot]:
-                _leave(by_item, objects[slot].item_id, slot)
-                columns.alive[slot] = False
+            if slot is not None and self.alive.view[slot]:
+                _leave(by_item, self.objects[slot].item_id, slot)
+                gone.append(slot)
             if creative is None:
                 continue
             if slot is None:
-                slot = slots[creative_id] = len(objects)
-                objects.append(creative)
+                slot = slots[creative_id] = count + len(new)
+                new.append(creative)
             else:
-                objects[slot] = creative
+                replaced[slot] = creative
             campaign_slot = campaign_slots.get(creative.campaign_id, UNKNOWN)
             if campaign_slot == UNKNOWN:
                 early.setdefault(creative.campaign_id, []).append(slot)
             added.setdefault(creative.item_id, []).append(slot)
-            columns.write(slot, creative, item_slots.get(creative.item_id, UNKNOWN), campaign_slot)
-        for campaign_id, new in early.items():
-            waiting[campaign_id] = (*waiting.get(campaign_id, ()), *new)
-        for item_id, new in added.items():
-            by_item[item_id] = (*by_item.get(item_id, ()), *new)
-        return Creatives(slots.finish(), by_item.finish(), waiting.finish(), columns.frozen(tuple(objects)))
+            item_slot = item_slots.get(creative.item_id, UNKNOWN)
+            facts[slot] = (item_slot, campaign_slot, creative.size.width, creative.size.height)
+        for campaign_id, more in early.items():
+            waiting[campaign_id] = (*waiting.get(campaign_id, ()), *more)
+        for item_id, more in added.items():
+            by_item[item_id] = (*by_item.get(item_id, ()), *more)
+        known = list(replaced)
+        behind = np.array([facts[slot] for slot in range(count, count + len(new))], np.int32).reshape(-1, len(FACTS))
+        return self._with(
+            slots.finish(),
+            by_item.finish(),
+            waiting.finish(),
+            self.objects.written(replaced).appended(new),
+            self.facts.written(known, [facts[slot] for slot in known]).appended(behind),
+            self.alive.written(gone, False).written(known, True).appended(np.ones(len(new), np.bool_)),
+        )
 
     def joined(self, new_items: Mapping[str, int], new_campaigns: Mapping[str, int]) -> "Creatives":
         """The creatives after these items and campaigns were given slots."""
-        by_item = [(self.by_item.get(item_id, ()), slot) for item_id, slot in new_items.items()]
-        by_campaign = [(self.waiting.get(name, ()), slot) for name, slot in new_campaigns.items()]
-        columns, waiting = self.columns, self.waiting
-        if any(slots for slots, _ in by_item):
-            columns = replace(columns, item_slot=_written(columns.item_slot, by_item))
-        if any(slots for slots, _ in by_campaign):
-            columns = replace(
-                columns, campaign_slot=_written(columns.campaign_slot, self._still(by_campaign, new_campaigns))
-            )
+        facts = self.facts
+        for fact, groups in (
+            (ITEM_SLOT, [(self.by_item.get(item_id, ()), slot) for item_id, slot in new_items.items()]),
+            (CAMPAIGN_SLOT, self._still(new_campaigns)),
+        ):
+            written = [(creative, slot) for creatives, slot in groups for creative in creatives]
+            if written:
+                rows = np.array([creative for creative, _ in written], np.int32)
+                values = facts.view[rows]
+                values[:, fact] = [slot for _, slot in written]
+                facts = facts.written(rows, values)
+        waiting = self.waiting
+        if any(name in waiting for name in new_campaigns):
             with waiting.mutate() as rest:
                 for campaign_id in new_campaigns:
                     rest.pop(campaign_id, None)
                 waiting = rest.finish()
-        return self if columns is self.columns else replace(self, columns=columns, waiting=waiting)
+        if facts is self.facts and waiting is self.waiting:
+            return self
+        return self._with(self.slots, self.by_item, waiting, self.objects, facts, self.alive)
 
-    def _still(
-        self, by_campaign: Iterable[tuple[tuple[int, ...], int]], new_campaigns: Mapping[str, int]
-    ) -> list[tuple[tuple[int, ...], int]]:
-        """Without the creatives that have moved to another campaign while they waited."""
-        objects = self.columns.creatives
+    def _still(self, new_campaigns: Mapping[str, int]) -> list[tuple[tuple[int, ...], int]]:
+        """Who waited for each campaign, without the creatives that have moved to another one meanwhile."""
         return [
             (
-                tuple(slot for slot in slots if new_campaigns.get(objects[slot].campaign_id) == campaign_slot),
-                campaign_slot,
+                tuple(
+                    one
+                    for one in self.waiting.get(campaign_id, ())
+                    if new_campaigns.get(self.objects[one].campaign_id) == slot
+                ),
+                slot,
             )
-            for slots, campaign_slot in by_campaign
+            for campaign_id, slot in new_campaigns.items()
         ]
 
+    def _with(
+        self,
+        slots: "Map[str, int]",
+        by_item: "Map[str, tuple[int, ...]]",
+        waiting: "Map[str, tuple[int, ...]]",
+        objects: Objects[Creative],
+        facts: Column,
+        alive: Column,
+    ) -> "Creatives":
+        same = objects is self.objects and facts is self.facts and alive is self.alive
+        columns = self.columns if same else _columns(objects, facts, alive)
+        return Creatives(slots, by_item, waiting, objects, facts, alive, columns)
 
-class _Columns:
-    """Writable copies of the columns, with room for `grown` more creatives."""
 
-    def __init__(self, columns: CreativeColumns, grown: int) -> None:
-        room = np.full(grown, UNKNOWN, np.int32)
-        self.item_slot = np.concatenate((columns.item_slot, room))
-        self.campaign_slot = np.concatenate((columns.campaign_slot, room))
-        self.width = np.concatenate((columns.width, room))
-        self.height = np.concatenate((columns.height, room))
-        self.alive = np.concatenate((columns.alive, np.zeros(grown, np.bool_)))
-
-    def write(self, slot: int, creative: Creative, item_slot: int, campaign_slot: int) -> None:
-        self.item_slot[slot] = item_slot
-        self.campaign_slot[slot] = campaign_slot
-        self.width[slot] = creative.size.width
-        self.height[slot] = creative.size.height
-        self.alive[slot] = True
-
-    def frozen(self, creatives: tuple[Creative, ...]) -> CreativeColumns:
-        count = len(creatives)
-        arrays = (self.item_slot, self.campaign_slot, self.width, self.height, self.alive)
-        return CreativeColumns(creatives, *(_frozen(array[:count]) for array in arrays))
+def _columns(objects: Objects[Creative], facts: Column, alive: Column) -> CreativeColumns:
+    return CreativeColumns(objects, *(facts.view[:, fact] for fact in FACTS), alive.view)
 
 
 def _leave(by_item: Any, item_id: str, slot: int) -> None:
@@ -129,15 +146,3 @@ def _leave(by_item: Any, item_id: str, slot: int) -> None:
         by_item[item_id] = rest
     else:
         del by_item[item_id]
-
-
-def _written(array: npt.NDArray[np.int32], groups: Iterable[tuple[tuple[int, ...], int]]) -> npt.NDArray[np.int32]:
-    copy = array.copy()
-    for slots, value in groups:
-        copy[list(slots)] = value
-    return _frozen(copy)
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.flags.writeable = False
-    return array

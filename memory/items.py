@@ -1,95 +1,159 @@
 """Items by id and by slot, and the trie over the living ones; versions share what did not change."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from immutables import Map
 
-from ..core.catalogue import EncodedItem, Offer
-from ..core.snapshot import ItemColumns
+from ..core.catalogue import EncodedItem
+from .columns import Column, Objects
 from .trie import SortedTrie
 
-UNLIMITED = -1  # stock of an item without an offer
 NORM_TOLERANCE = 1e-5  # a vector this near unit length is kept bit for bit, as its encoder made it
+DECODED_KEPT = 16_384  # items lately read as objects
+NEVER = 0  # the stamp of an item that is not there
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
     """Every item. A slot is given once and keeps its item for ever.
 
-    `misfits` are items whose semantic ID or vector has another shape than the first item's (another model's): they
-    can be looked up, but are not alive, since no decoder could reach them.
+    What is not a column is kept as encoded bytes and decoded for the reader who asks. `misfits` are items whose
+    semantic ID or vector has another shape than the first item's (another model's): they can be looked up, but are not
+    alive, since no decoder could reach them.
     """
 
-    by_id: "Map[str, EncodedItem]"  # present items
+    payloads: "Map[str, bytes]"  # of present items; without the vector where the column holds it bit for bit
     slots: "Map[str, int]"  # of every item ever seen
-    columns: ItemColumns
+    ids: Objects[str]  # [N]
+    sids: Column  # [N, L] int32
+    vectors: Column  # [N, D] float32
+    alive: Column  # [N] bool
+    popularity: Column  # [N] float32
+    stamps: Column  # [N] uint64: changes with the item's row; NEVER when it is deleted
+    moves: Column  # [m] int32: slots whose vector was replaced, in order
     trie: SortedTrie
-    room: "Room"
     misfits: int = 0
+    _decoded: dict[str, tuple[bytes, EncodedItem]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, codes_per_level: int) -> "Items":
         """No items yet."""
-        columns = ItemColumns(
-            item_ids=(),
-            sids=np.empty((0, 0), np.int32),
-            vectors=np.empty((0, 0), np.float32),
-            alive=np.empty(0, np.bool_),
-            stock=np.empty(0, np.int64),
-            popularity=np.empty(0, np.float32),
+        return cls(
+            Map(),
+            Map(),
+            Objects(),
+            sids=Column.of(np.empty((0, 0), np.int32)),
+            vectors=Column.of(np.empty((0, 0), np.float32)),
+            alive=Column.of(np.empty(0, np.bool_)),
+            popularity=Column.of(np.empty(0, np.float32)),
+            stamps=Column.of(np.empty(0, np.uint64)),
+            moves=Column.of(np.empty(0, np.int32)),
+            trie=SortedTrie.empty(codes_per_level),
         )
-        return cls(Map(), Map(), columns, SortedTrie.empty(codes_per_level), Room(columns.vectors))
 
-    def changed(
-        self, items: Mapping[str, EncodedItem | None], offers: "Map[str, Offer]", offers_changed: Iterable[str]
-    ) -> "Items":
-        """The catalogue after these items were put (None: deleted) and `offers`, as they are now, changed for some."""
-        columns = self._restocked(offers, offers_changed)
+    def get(self, item_id: str) -> EncodedItem | None:
+        """A present item; the same object while it is read often and does not change."""
+        payload = self.payloads.get(item_id)
+        if payload is None:
+            return None
+        known = self._decoded.get(item_id)
+        if known is not None and known[0] is payload:
+            return known[1]
+        lean = _DECODER.decode(payload)
+        slot = self.slots[item_id]
+        whole = lean
+        if not lean.vector and self.alive.view[slot]:
+            whole = EncodedItem(lean.item, lean.semantic_id, self.vectors.view[slot].tobytes(), lean.model)
+        if len(self._decoded) >= DECODED_KEPT:
+            self._decoded.clear()
+        self._decoded[item_id] = (payload, whole)
+        return whole
+
+    def changed(self, items: Mapping[str, EncodedItem | None], stamps: Mapping[str, int]) -> "Items":
+        """The catalogue after these items were put (None: deleted), each under its stamp."""
         if not items:
-            return self if columns is self.columns else replace(self, columns=columns)
-        by_id, slots = self.by_id.mutate(), self.slots.mutate()
-        item_ids, put = list(columns.item_ids), []
+            return self
+        count, levels, width = len(self.ids), *self._shape(items.values())
+        payloads, slots = self.payloads.mutate(), self.slots.mutate()
+        put: list[_Put] = []
+        new_ids: list[str] = []
         gone: list[int] = []
         misfits = self.misfits
-        levels, width = self._shape(items.values())
         for item_id, encoded in items.items():
-            old = self.by_id.get(item_id)
-            misfits -= old is not None and not columns.alive[self.slots[item_id]]
+            slot = slots.get(item_id)
+            misfits -= item_id in self.payloads and not self.alive.view[slot]
             if encoded is None:
-                if old is not None:
-                    del by_id[item_id]
-                    gone.append(self.slots[item_id])
+                if payloads.pop(item_id, None) is not None:
+                    gone.append(slots[item_id])
                 continue
-            by_id[item_id] = encoded
-            if item_id not in slots:
-                slots[item_id] = len(item_ids)
-                item_ids.append(item_id)
+            if slot is None:
+                slot = slots[item_id] = count + len(new_ids)
+                new_ids.append(item_id)
             fits = self._fits(encoded, levels, width)
             misfits += not fits
-            put.append(_Put(slots[item_id], encoded, fits))
-        before, room = columns.count, self.room.grown(columns.vectors, len(item_ids) - columns.count, width)
-        columns = _grown(columns, tuple(item_ids), levels, room, offers)
-        placed = _placed(columns, put, gone, room, before)
-        trie = _retried(self.trie, columns, placed, put, gone)
-        return Items(by_id.finish(), slots.finish(), placed, trie, room, misfits)
+            put.append(_Put(slot, encoded, fits, stamps[item_id]))
+        rows = _Rows.of(put, levels, width)
+        payloads.update(
+            {one.item.item.item_id: _lean(one.item, kept) for one, kept in zip(put, rows.exact, strict=True)}
+        )
+        after = self._with(rows, gone, count)
+        return Items(
+            payloads.finish(),
+            slots.finish(),
+            self.ids.appended(new_ids),
+            sids=after.sids,
+            vectors=after.vectors,
+            alive=after.alive,
+            popularity=after.popularity,
+            stamps=after.stamps,
+            moves=after.moves,
+            trie=self._retried(after.alive, after.sids, np.concatenate((gone, rows.slots)).astype(np.int32)),
+            misfits=misfits,
+            _decoded=self._decoded,
+        )
 
-    def _restocked(self, offers: "Map[str, Offer]", changed: Iterable[str]) -> ItemColumns:
-        known = [item_id for item_id in changed if item_id in self.slots]
-        if not known:
-            return self.columns
-        stock = self.columns.stock.copy()
-        for item_id in known:
-            stock[self.slots[item_id]] = _stock(offers, item_id)
-        return replace(self.columns, stock=_frozen(stock))
+    def _with(self, rows: "_Rows", gone: Sequence[int], count: int) -> "_Columns":
+        """The columns with known rows replaced and new ones behind them; those that do not change are shared."""
+        new, known = rows.chosen(rows.slots >= count), rows.chosen(rows.slots < count)
+        dead = np.array(gone, np.int32)
+        sids, vectors, moves = self.sids, self.vectors, self.moves
+        if len(known.slots):
+            same = self.alive.view[known.slots] & (self.vectors.view[known.slots] == known.vectors).all(axis=1)
+            same &= (self.sids.view[known.slots] == known.sids).all(axis=1)
+            moved = known.chosen(known.alive & ~same)
+            sids, vectors = sids.written(moved.slots, moved.sids), vectors.written(moved.slots, moved.vectors)
+            moves = moves.appended(moved.slots)
+        return _Columns(
+            sids.appended(new.sids),
+            vectors.appended(new.vectors),
+            _set(_set(self.alive, dead, False), known.slots, known.alive).appended(new.alive),
+            _set(self.popularity, known.slots, known.popularity).appended(new.popularity),
+            _set(_set(self.stamps, dead, NEVER), known.slots, known.stamps).appended(new.stamps),
+            moves,
+        )
+
+    def _retried(self, alive: Column, sids: Column, slots: npt.NDArray[np.int32]) -> SortedTrie:
+        """The trie after the leaves of slots that died, were born or moved."""
+        count = len(self.ids)
+        known, new = slots[slots < count], slots[slots >= count]
+        trie = self.trie
+        if len(known):
+            was, now = self.alive.view[known], alive.view[known]
+            stays = was & now & (self.sids.view[known] == sids.view[known]).all(axis=1)
+            died = known[was & ~stays]
+            trie = trie.removed(self.sids.view[died], died)
+            new = np.concatenate((known[now & ~stays], new))
+        born = new[alive.view[new]]
+        return trie.inserted(sids.view[born], born)
 
     def _shape(self, items: Iterable[EncodedItem | None]) -> tuple[int, int]:
         """(L, D) of the catalogue: the first item's."""
-        if self.columns.count:
-            return self.columns.sids.shape[1], self.columns.vectors.shape[1]
+        if len(self.ids):
+            return self.sids.view.shape[1], self.vectors.view.shape[1]
         first = next((item for item in items if item is not None), None)
         return (0, 0) if first is None else (len(first.semantic_id), len(first.vector) // 4)
 
@@ -98,31 +162,9 @@ class Items:
         return (
             len(item.semantic_id) == levels
             and len(item.vector) == 4 * width
-            and all(0 <= code < codes for code in item.semantic_id)
+            and min(item.semantic_id, default=0) >= 0
+            and max(item.semantic_id, default=0) < codes
         )
-
-
-@dataclass(slots=True)
-class Room:
-    """A buffer of vectors with room for more, shared by versions that only add to each other.
-
-    Rows up to `used` belong to some version and are never written again. A version that has the last word (it ends at
-    `used`) may append behind it, which no other version can see; any other copies.
-    """
-
-    buffer: npt.NDArray[np.float32]  # [capacity, D]
-    used: int = 0
-
-    def grown(self, vectors: npt.NDArray[np.float32], new: int, width: int) -> "Room":
-        """A buffer that begins with `vectors` and has `new` zero rows more in use."""
-        count = len(vectors)
-        if new and (self.used != count or vectors.base is not self.buffer or count + new > len(self.buffer)):
-            buffer = np.zeros((count + new + max(new, count // 2), width), np.float32)
-            if count:
-                buffer[:count] = vectors
-            return Room(buffer, count + new)
-        self.used += new
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,76 +172,70 @@ class _Put:
     slot: int
     item: EncodedItem
     fits: bool
+    stamp: int
 
 
-def _grown(
-    columns: ItemColumns, item_ids: tuple[str, ...], levels: int, room: Room, offers: "Map[str, Offer]"
-) -> ItemColumns:
-    """Room for the new items, dead until they are placed."""
-    new = len(item_ids) - columns.count
-    if new == 0:
-        return columns
-    stock = [_stock(offers, item_id) for item_id in item_ids[columns.count :]]
-    return ItemColumns(
-        item_ids=item_ids,
-        sids=_frozen(_appended(columns.sids.reshape(-1, levels), np.full((new, levels), -1, np.int32))),
-        vectors=_frozen(room.buffer[: len(item_ids)]),
-        alive=_frozen(_appended(columns.alive, np.zeros(new, np.bool_))),
-        stock=_frozen(_appended(columns.stock, np.asarray(stock, np.int64))),
-        popularity=_frozen(_appended(columns.popularity, np.zeros(new, np.float32))),
-    )
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    sids: Column
+    vectors: Column
+    alive: Column
+    popularity: Column
+    stamps: Column
+    moves: Column
 
 
-def _placed(columns: ItemColumns, put: Sequence[_Put], gone: Sequence[int], room: Room, before: int) -> ItemColumns:
-    """The columns with the put items written and the gone ones dead; columns that do not change are shared.
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """M put items as columns. A misfit has codes of -1 and no direction."""
 
-    Slots from `before` on are new: only this version sees their rows, so their vectors are written in place.
-    """
-    slots = np.asarray([one.slot for one in put], np.int32)
-    alive, popularity = columns.alive.copy(), columns.popularity.copy()
-    alive[list(gone)] = False
-    alive[slots] = [one.fits for one in put]
-    popularity[slots] = [one.item.item.popularity for one in put]
-    columns = replace(columns, alive=_frozen(alive), popularity=_frozen(popularity))
-    fitting = [one for one in put if one.fits]
-    if not fitting:
-        return columns
-    slots = np.asarray([one.slot for one in fitting], np.int32)
-    codes = np.asarray([one.item.semantic_id for one in fitting], np.int32).reshape(len(fitting), -1)
-    vectors = np.frombuffer(b"".join(one.item.vector for one in fitting), np.float32).reshape(len(fitting), -1)
-    if np.array_equal(columns.sids[slots], codes) and np.array_equal(columns.vectors[slots], vectors):
-        return columns  # only words or popularity changed
-    in_place = bool((slots >= before).all())
-    sids, all_vectors = columns.sids.copy(), room.buffer if in_place else columns.vectors.copy()
-    sids[slots] = codes
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    near_unit = np.abs(norms - 1) < NORM_TOLERANCE
-    all_vectors[slots] = np.where(near_unit, vectors, vectors / np.where(norms > 0, norms, 1))
-    return replace(columns, sids=_frozen(sids), vectors=columns.vectors if in_place else _frozen(all_vectors))
+    slots: npt.NDArray[np.int32]  # [M]
+    sids: npt.NDArray[np.int32]  # [M, L]
+    vectors: npt.NDArray[np.float32]  # [M, D] unit length
+    exact: npt.NDArray[np.bool_]  # [M] whether the vector is the item's own, bit for bit
+    alive: npt.NDArray[np.bool_]  # [M]
+    popularity: npt.NDArray[np.float32]  # [M]
+    stamps: npt.NDArray[np.uint64]  # [M]
 
+    @classmethod
+    def of(cls, put: Sequence[_Put], levels: int, width: int) -> "_Rows":
+        fits = np.array([one.fits for one in put], np.bool_)
+        fitting = [one.item for one in put if one.fits]
+        sids = np.full((len(put), levels), -1, np.int32)
+        vectors = np.zeros((len(put), width), np.float32)
+        if fitting:
+            sids[fits] = np.array([item.semantic_id for item in fitting], np.int32).reshape(len(fitting), levels)
+            told = np.frombuffer(b"".join(item.vector for item in fitting), np.float32)
+            vectors[fits] = told.reshape(len(fitting), width)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        near_unit = np.abs(norms - 1) < NORM_TOLERANCE
+        return cls(
+            slots=np.array([one.slot for one in put], np.int32),
+            sids=sids,
+            vectors=np.where(near_unit, vectors, vectors / np.where(norms > 0, norms, 1)),
+            exact=near_unit[:, 0] & fits,
+            alive=fits,
+            popularity=np.array([one.item.item.popularity for one in put], np.float32),
+            stamps=np.array([one.stamp for one in put], np.uint64),
+        )
 
-def _retried(
-    trie: SortedTrie, before: ItemColumns, after: ItemColumns, put: Sequence[_Put], gone: Sequence[int]
-) -> SortedTrie:
-    """The trie after the leaves of slots that died, were born or moved between `before` and `after`."""
-    slots = np.asarray([*gone, *(one.slot for one in put)], np.int32)
-    stays = before.alive[slots] & after.alive[slots] & (before.sids[slots] == after.sids[slots]).all(axis=1)
-    slots = slots[~stays]
-    died = slots[before.alive[slots]]
-    trie = trie.removed(before.sids[died], died)
-    born = slots[after.alive[slots]]
-    return trie.inserted(after.sids[born], born)
-
-
-def _stock(offers: "Map[str, Offer]", item_id: str) -> int:
-    offer = offers.get(item_id)
-    return UNLIMITED if offer is None else offer.stock
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "_Rows":
+        if which.all():
+            return self
+        columns = (self.slots, self.sids, self.vectors, self.exact, self.alive, self.popularity, self.stamps)
+        return _Rows(*(column[which] for column in columns))
 
 
-def _appended(array: npt.NDArray[Any], more: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.concatenate((array, more))
+def _set(column: Column, slots: npt.NDArray[np.int32], values: object) -> Column:
+    """The column with these rows replaced; itself where they are so already."""
+    return column if bool((column.view[slots] == values).all()) else column.written(slots, values)
 
 
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.flags.writeable = False
-    return array
+def _lean(encoded: EncodedItem, in_column: bool) -> bytes:
+    """The item as bytes, without the vector if the column holds it."""
+    vector = b"" if in_column else encoded.vector
+    return _ENCODER.encode(EncodedItem(encoded.item, encoded.semantic_id, vector, encoded.model))
+
+
+_DECODER = msgspec.msgpack.Decoder(EncodedItem)
+_ENCODER = msgspec.msgpack.Encoder()

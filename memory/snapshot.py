@@ -214,7 +214,6 @@ class Fold:
             rules=_active_rules(values[Table.RULE]) if Table.RULE in changed else before.rules,
         )
 
-
     def _offers(self, catalogue: Items) -> Offers:
         """The offers after the blocks and those told one by one; where both name an item, the later event holds."""
         told = self._objects.get(Table.OFFER, {})
