@@ -40,7 +40,7 @@ distclean: clean ## remove the virtual environment too
 	rm -rf .venv .mypy
 
 # The link under .mypy lets protoc and mypy see the repository's root as the package adgram.
-.venv/ready: pyproject.toml constraints.txt
+.venv/ready: pyproject.toml constraints.txt $(wildcard kernels/native/*.cpp kernels/native/*.h*)
 	@echo "setting up .venv: a few minutes the first time, torch alone is 200 MB"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip

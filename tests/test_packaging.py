@@ -1,6 +1,8 @@
 """The wheel: nothing but `adgram` on top, with everything it needs inside."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -20,20 +22,27 @@ def tracked() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a clean copy of what git tracks, so that no leftover of this folder hides a missing file."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    for name in tracked:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean copy of what git tracks, so that no leftover of this folder hides a missing file."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in tracked():
         if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(source, tmp_path_factory.mktemp("dist"), {})
+
+
+def built(source: Path, out: Path, environment: dict[str, str]) -> Path:
+    """The wheel of that folder."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    (built,) = out.iterdir()
-    return built
+    subprocess.run(build, check=True, capture_output=True, env={**os.environ, **environment})
+    (wheel,) = out.iterdir()
+    return wheel
 
 
 def test_an_empty_environment_gets_adgram_and_nothing_else_on_top(wheel: Path, tmp_path: Path) -> None:
@@ -61,6 +70,18 @@ def test_an_empty_environment_gets_adgram_and_nothing_else_on_top(wheel: Path, t
         cwd=tmp_path, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
     assert printed == [str(site / "adgram" / "__init__.py"), wheel.name.split("-")[1]]
+
+
+def test_without_a_compiler_the_wheel_lacks_the_compiled_decode_and_nothing_else(
+    wheel: Path, source: Path, tmp_path: Path
+) -> None:
+    """The extension is optional: where it cannot be built, every other file is there all the same."""
+    shutil.rmtree(source / "build", ignore_errors=True)  # or the library compiled a moment ago would be found
+    bare = built(source, tmp_path, {"CC": "/bin/false", "CXX": "/bin/false"})
+    both = [{name for name in zipfile.ZipFile(each).namelist() if ".dist-info/" not in name} for each in (wheel, bare)]
+    assert {re.sub(r"\..*", "", name) for name in both[0] - both[1]} <= {"adgram/kernels/native/_native"}
+    assert not both[1] - both[0]
+    assert not [name for name in both[1] if name.endswith(".so")]
 
 
 def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:

@@ -1,0 +1,196 @@
+"""The compiled decode as Python sees it: a model, contexts read once, and searches that advance level by level."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .library import ModelParts, load
+from .weights import Affine, Array, Block, HistoryDecoder, TokenDecoder, centred_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The survivors of one level, best first; ties in the order of the trie."""
+
+    parents: npt.NDArray[np.int64]  # [W] beams of the level before
+    codes: npt.NDArray[np.int64]  # [W]
+    log_probs: npt.NDArray[np.float32]  # [W]
+
+
+class Handle:
+    """Owns one object of the library and frees it with itself."""
+
+    def __init__(self, address: int | None, free: Callable[[int], None]) -> None:
+        if not address:
+            raise MemoryError("the compiled decode found no memory")
+        self.address, self._free = address, free
+
+    def __del__(self) -> None:
+        if hasattr(self, "_free"):
+            self._free(self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledContext:
+    """A prompt read once; any number of searches may run over it, also at the same time."""
+
+    handle: Handle
+    tokens: int
+    profile: npt.NDArray[np.float32]  # [vector width], empty for token models
+
+
+class CompiledDecoder:
+    """A decoder's weights, packed, and the scratch space of one thread of decoding.
+
+    With `int8`, blocks run on bytes: weights with one scale an output, activations with one a row, found as they come;
+    the head, attention and the first layer's tables stay float32. One call at a time: two threads need two decoders.
+    """
+
+    def __init__(self, weights: TokenDecoder | HistoryDecoder, int8: bool = False, threads: int = 1) -> None:
+        """RuntimeError where library.load() finds no library."""
+        library = load()
+        if library is None:
+            raise RuntimeError("the compiled decode is not available here; use the torch path")
+        self._library: Any = library
+        self._int8 = int8
+        self.levels, self.codes = len(weights.levels), len(weights.levels[0].bias)
+        self._maps: list[Handle] = []
+        self._arrays: list[npt.NDArray[np.float32]] = []
+        token_model = isinstance(weights, TokenDecoder)
+        self.longest = len(weights.position) - (self.levels if token_model else 0)
+        parts = self._token_parts(weights) if isinstance(weights, TokenDecoder) else self._history_parts(weights)
+        parts.heads, parts.epsilon = weights.heads, weights.epsilon
+        parts.width, parts.levels, parts.codes = weights.position.shape[1], self.levels, self.codes
+        parts.longest, parts.shared = self.longest, token_model
+        self._vector_width = 0 if isinstance(weights, TokenDecoder) else len(weights.query.bias)
+        self._model = Handle(library.adgram_model_new(ctypes.byref(parts)), library.adgram_model_delete)
+        self._space = Handle(library.adgram_workspace_new(threads), library.adgram_workspace_delete)
+
+    def read_tokens(self, tokens: npt.NDArray[np.int64]) -> CompiledContext:
+        """The context of a prompt of 1 … longest tokens. [T]"""
+        tokens = np.ascontiguousarray(tokens, dtype=np.int64)
+        if not 0 < len(tokens) <= self.longest:
+            raise ValueError(f"a prompt has 1 to {self.longest} tokens, not {len(tokens)}")
+        handle = self._context()
+        done = self._library.adgram_prefill_tokens(
+            self._model.address, self._space.address, handle.address, tokens.ctypes.data, len(tokens)
+        )
+        _checked(done == 1)
+        return CompiledContext(handle, len(tokens), np.empty(0, dtype=np.float32))
+
+    def read_vectors(self, vectors: npt.NDArray[np.float32]) -> CompiledContext:
+        """The context of a history of 0 … longest - 1 item vectors, oldest first. [T, vector width]"""
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if len(vectors) >= self.longest:
+            raise ValueError(f"a history has at most {self.longest - 1} items, not {len(vectors)}")
+        handle, profile = self._context(), np.empty(self._vector_width, dtype=np.float32)
+        done = self._library.adgram_prefill_vectors(
+            self._model.address, self._space.address, handle.address, vectors.ctypes.data, len(vectors),
+            profile.ctypes.data,
+        )  # fmt: skip
+        _checked(done == 1)
+        return CompiledContext(handle, len(vectors) + 1, profile)
+
+    def search(self, context: CompiledContext) -> "CompiledSearch":
+        """A search over the context, before its first level."""
+        return CompiledSearch(self._library, self._model, self._space, context, self.codes)
+
+    def _context(self) -> Handle:
+        return Handle(self._library.adgram_context_new(), self._library.adgram_context_delete)
+
+    def _token_parts(self, weights: TokenDecoder) -> ModelParts:
+        return ModelParts(
+            prompt=self._blocks(weights.blocks), prompt_layers=len(weights.blocks),
+            head=self._addresses([self._map(each.behind(weights.norm), head=True) for each in weights.levels]),
+            token=self._floats(centred_rows(weights.token)), tokens=len(weights.token), first_code=weights.first_code,
+            position=self._floats(centred_rows(weights.position)),
+        )  # fmt: skip
+
+    def _history_parts(self, weights: HistoryDecoder) -> ModelParts:
+        # The token that starts a history stands in row 0 of the positions; levels lie behind, where no history reaches.
+        position = weights.position.copy()
+        position[0] += weights.start
+        position = np.concatenate((position, np.zeros((self.levels, position.shape[1]))))
+        return ModelParts(
+            prompt=self._blocks(weights.blocks), prompt_layers=len(weights.blocks),
+            code=self._blocks(weights.code_blocks), code_layers=len(weights.code_blocks),
+            head=self._addresses([self._map(each.behind(weights.head_norm), head=True) for each in weights.levels]),
+            input=self._map(weights.input.centred()), query=self._map(weights.query),
+            token=self._floats(centred_rows(weights.code)), tokens=len(weights.code), first_code=0,
+            position=self._floats(centred_rows(position)), level=self._floats(centred_rows(weights.level)),
+            norm_scale=self._floats(weights.norm.scale), norm_shift=self._floats(weights.norm.shift),
+        )  # fmt: skip
+
+    def _blocks(self, blocks: Sequence[Block]) -> Any:
+        return self._addresses([self._map(each, block=True) for block in blocks for each in block.folded()])
+
+    def _map(self, affine: Affine, head: bool = False, block: bool = False) -> int:
+        weight = np.ascontiguousarray(affine.weight, dtype=np.float32)
+        bias = np.ascontiguousarray(affine.bias, dtype=np.float32)
+        outputs, inputs = weight.shape
+        address = self._library.adgram_linear_new(
+            weight.ctypes.data, bias.ctypes.data, outputs, inputs, self._int8 and block, head
+        )
+        self._maps.append(Handle(address, self._library.adgram_linear_delete))
+        return self._maps[-1].address
+
+    def _addresses(self, maps: list[int]) -> Any:
+        return (ctypes.c_void_p * len(maps))(*maps)
+
+    def _floats(self, values: Array) -> Any:
+        """A pointer to the values as float32; the array lives until the model was made from it."""
+        self._arrays.append(np.ascontiguousarray(values, dtype=np.float32))
+        return self._arrays[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+
+
+class CompiledSearch:
+    """The beams of one request. Exact means may be switched off to measure what each brings; answers do not change."""
+
+    def __init__(self, library: Any, model: Handle, space: Handle, context: CompiledContext, codes: int) -> None:
+        self._library, self._model, self._space, self._context = library, model, space, context
+        self._search = Handle(library.adgram_search_new(model.address), library.adgram_search_delete)
+        self._codes = codes
+        self.skip_single = True
+        self.bound = True
+        self.begin()
+
+    @property
+    def computed(self) -> int:
+        """Beams that ran through the network since the beginning."""
+        return int(self._library.adgram_search_computed(self._search.address))
+
+    def begin(self) -> None:
+        """Afterwards the search stands before its first level again."""
+        self._library.adgram_search_begin(self._search.address)
+        self._beams = 1
+
+    def step(self, live: npt.NDArray[np.bool_], width: int) -> Step:
+        """The best `width` children of all beams, or all live ones where there are fewer.
+
+        In the words of kernels.reference: beam_step over masked_log_softmax of the decoder's logits.
+
+        Args:
+            live: [W, K] whether each child of each beam may be taken.
+        """
+        if live.shape != (self._beams, self._codes):
+            raise ValueError(f"live is {live.shape}, expected {(self._beams, self._codes)}")
+        live = np.ascontiguousarray(live)
+        parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
+        log_probs = np.empty(width, dtype=np.float32)
+        found = self._library.adgram_step(
+            self._model.address, self._space.address, self._context.handle.address, self._search.address,
+            live.ctypes.data, width, self.skip_single, self.bound,
+            parents.ctypes.data, codes.ctypes.data, log_probs.ctypes.data,
+        )  # fmt: skip
+        _checked(found >= 0)
+        self._beams = int(found)
+        return Step(parents[:found], codes[:found], log_probs[:found])
+
+
+def _checked(done: bool) -> None:
+    if not done:
+        raise MemoryError("the compiled decode found no memory")
