@@ -137,7 +137,8 @@ class Creatives:
 
 
 def _columns(objects: Objects[Creative], facts: Column, alive: Column) -> CreativeColumns:
-    return CreativeColumns(objects, *(facts.view[:, fact] for fact in FACTS), alive.view)
+    item_slot, campaign_slot, width, height = (facts.view[:, fact] for fact in FACTS)
+    return CreativeColumns(objects, item_slot, campaign_slot, width, height, alive.view)
 
 
 def _leave(by_item: Any, item_id: str, slot: int) -> None:

@@ -222,8 +222,15 @@ class _Rows:
     def chosen(self, which: npt.NDArray[np.bool_]) -> "_Rows":
         if which.all():
             return self
-        columns = (self.slots, self.sids, self.vectors, self.exact, self.alive, self.popularity, self.stamps)
-        return _Rows(*(column[which] for column in columns))
+        return _Rows(
+            self.slots[which],
+            self.sids[which],
+            self.vectors[which],
+            self.exact[which],
+            self.alive[which],
+            self.popularity[which],
+            self.stamps[which],
+        )
 
 
 def _set(column: Column, slots: npt.NDArray[np.int32], values: object) -> Column:

@@ -170,7 +170,9 @@ class Fold:
 
     def _read(self, entry: Row) -> None:
         if entry.table is Table.OFFERS:
-            self._blocks.append(rows.value(entry))
+            block = rows.value(entry)
+            assert isinstance(block, PackedOffers)
+            self._blocks.append(block)
             return
         # Users are many and each is read rarely: they stay in stored form, and `user` decodes the one asked for.
         is_user = entry.table is Table.USER and entry.value is not None

@@ -1,7 +1,10 @@
 """One shard: folds the events of its partition of every source topic into rows, and commits them together."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ..core import rows
 from ..core.catalogue import Item, Rule
@@ -13,14 +16,18 @@ from ..core.ports import UNMEASURED, CommitLog, CommitStore, ItemEncoder, Stream
 from ..memory.committer import Committer
 from ..memory.mvcc import CommitGap
 from ..memory.recovery import retained, stored
-from ..proto import events
+from ..proto import events, hot_offers
 from .config import StreamingConfig
 from .dead_letters import DeadLetter, DeadLetters
 from .folds import catalogue, environment, feedback
 from .folds.expiry import Expiry
+from .folds.offers import Told
 from .folds.state import ShardState
 from .partitions import partition_of
+from .records import Records
 from .watermark import Watermark
+
+TOGETHER = 16  # fewer offers than this are folded one by one as fast
 
 RuleCheck = Callable[[str], None]  # InvalidEvent when an expression cannot be taken
 
@@ -108,6 +115,74 @@ class Shard:
         self._covered[topic.value] = offset
         self._uncommitted = True
 
+    def feed_many(self, topic: Topic, records: Records) -> None:
+        """As `feed` for each record in order; plain offers together, at a fraction of the cost."""
+        covered = self._covered.get(topic.value, -1)
+        records = records.between(bisect_right(records.offsets, covered), len(records))
+        if topic is Topic.OFFERS:
+            self._feed_offers(records)
+        else:
+            self._feed_each(topic, records)
+
+    def _feed_each(self, topic: Topic, records: Records) -> None:
+        rows = zip(records.offsets, records.keys, records.payloads, records.timestamps_ms, strict=True)
+        for offset, key, payload, timestamp_ms in rows:
+            self.feed(topic, offset, key, payload, timestamp_ms)
+
+    def _feed_offers(self, records: Records) -> None:
+        """Halves the records around whatever needs a look of its own, so that the rest is still folded together."""
+        if len(records) < TOGETHER:
+            self._feed_each(Topic.OFFERS, records)
+        elif not self._folds_together(records):
+            middle = len(records) // 2
+            self._feed_offers(records.between(0, middle))
+            self._feed_offers(records.between(middle, len(records)))
+
+    def _folds_together(self, records: Records) -> bool:
+        """Whether all of these were plain offers of this shard in order of time, and are folded now."""
+        config, book = self._around.config, self._state.offers
+        hot = hot_offers.decode(records.payloads, config.max_event_bytes)
+        if hot is None or not self._all_here(records.keys, hot.keys):
+            return False
+        newest = int(hot.event_times.max())
+        ahead_ms = (newest - self._around.clock.now_ns()) // NS_PER_MS
+        if not config.simulated_time and ahead_ms > config.future_tolerance_ms:
+            return False
+        currencies = book.currency(hot.currencies)
+        if currencies is None:
+            return False
+        handles = np.array(book.known(records.keys), np.int64)
+        outcomes = book.fold_many(Told(handles, hot.event_times, hot.price_micros, currencies, hot.stock))
+        if outcomes is None:
+            return False
+        for outcome, count in outcomes.items():
+            if count:
+                self._around.metrics.folded(Topic.OFFERS, outcome, count)
+        late = self._watermark.observe_all(hot.event_times)
+        if late:
+            self._around.metrics.late(Topic.OFFERS, late)
+        self._covered[Topic.OFFERS.value] = records.offsets[-1]
+        self._uncommitted = True
+        return True
+
+    def _all_here(self, keys: Sequence[bytes | None], event_keys: list[str]) -> bool:
+        """Whether each Kafka key is its event's and belongs into this shard; afterwards all of them have handles."""
+        book = self._state.offers
+        handles = book.known(keys)
+        for place, handle in enumerate(handles if -1 in handles else ()):
+            key = keys[place]
+            if handle >= 0:
+                continue
+            if (
+                key is None
+                or key != event_keys[place].encode()
+                or partition_of(key, self._around.config.shards) != self.number
+            ):
+                return False
+            handles[place] = book.handle(key)
+        ids = book.item_ids
+        return [ids[handle] for handle in handles] == event_keys
+
     def commit(self, others: int) -> Commit | None:
         """The commit of all that was fed since the last one; None when there was nothing and it is not yet time.
 
@@ -129,6 +204,7 @@ class Shard:
         took_s = (self._around.clock.monotonic_ns() - began) / NS_PER_SECOND
         self._around.metrics.committed(self.number, len(commit.rows), took_s, commit.watermark)
         self._state.changed.clear()
+        self._state.offers.settle()
         self._uncommitted = False
         self._committed_at = now
         return commit
@@ -163,7 +239,7 @@ class Shard:
         changed = self._state.changed
         items = [value for value in changed.values() if isinstance(value, Item)]
         encoded = {one.item.item_id: one for one in self._around.encoder.encode(items)} if items else {}
-        return tuple(
+        others = (
             rows.row(
                 table,
                 key,
@@ -172,6 +248,7 @@ class Shard:
             )
             for (table, key), value in changed.items()
         )
+        return (*others, *self._state.offers.rows())
 
 
 def _history(number: int, around: Surroundings) -> Sequence[Commit]:

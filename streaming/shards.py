@@ -6,6 +6,7 @@ import structlog
 
 from ..core.event import SOURCE_TYPES, Topic
 from ..memory.committer import Fenced
+from .records import Records
 from .shard import Shard, Surroundings
 
 logger = structlog.get_logger(__name__)
@@ -47,6 +48,15 @@ class Shards:
         if shard is None:
             return False
         shard.feed(topic, offset, key, payload, timestamp_ms)
+        self._newest = max(self._newest, shard.newest_event_time)
+        return True
+
+    def feed_many(self, topic: Topic, partition: int, records: Records) -> bool:
+        """Whether the records were taken by their shard; False when this worker does not own it."""
+        shard = self._open.get(partition)
+        if shard is None:
+            return False
+        shard.feed_many(topic, records)
         self._newest = max(self._newest, shard.newest_event_time)
         return True
 

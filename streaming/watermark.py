@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(slots=True)
 class Watermark:
@@ -19,6 +22,13 @@ class Watermark:
         """Afterwards an event of this time (ns UTC) counts as seen."""
         self.newest = max(self.newest, event_time)
         self.value = max(self.value, self.newest - self.lateness_ns)
+
+    def observe_all(self, event_times: npt.NDArray[np.int64]) -> int:
+        """As `observe` for each in order; how many of them lay below the watermark as they came."""
+        before = np.maximum.accumulate(event_times) - self.lateness_ns
+        reached = np.append(self.value, np.maximum(before[:-1], self.value))
+        self.observe(int(event_times.max()))
+        return int(np.count_nonzero(event_times < reached))
 
     def idle(self, others: int) -> None:
         """Afterwards a shard without events since the last commit is as far as the others."""

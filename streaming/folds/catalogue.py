@@ -6,7 +6,6 @@ from .state import ShardState
 
 TABLES = {
     Topic.ITEMS: Table.ITEM,
-    Topic.OFFERS: Table.OFFER,
     Topic.CREATIVES: Table.CREATIVE,
     Topic.ADVERTISERS: Table.ADVERTISER,
     Topic.CAMPAIGNS: Table.CAMPAIGN,
@@ -16,6 +15,8 @@ TABLES = {
 
 def fold(state: ShardState, topic: Topic, event: Event) -> Outcome:
     """Afterwards the row is what the event says, unless a newer one has spoken. Items are encoded at the commit."""
+    if topic is Topic.OFFERS:
+        return state.offers.fold(event)
     table = TABLES[topic]
     if state.is_late(table, event.key, event.event_time):
         return Outcome.OUT_OF_ORDER

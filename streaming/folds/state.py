@@ -5,6 +5,7 @@ from typing import Any
 
 from ...core import rows
 from ...core.commit import Row, Table
+from .offers import OfferBook
 
 MERGED = (Table.ENVIRONMENT, Table.USER)  # their next value depends on the last, so that one is kept
 
@@ -13,14 +14,18 @@ RowKey = tuple[Table, str]
 
 @dataclass(slots=True)
 class ShardState:
-    """`changed` holds the rows of the next commit: the newest value of each, None for a deletion."""
+    """`changed` holds the rows of the next commit but for offers: the newest value of each, None for a deletion."""
 
     event_times: dict[RowKey, int] = field(default_factory=dict)
     merged: dict[RowKey, Any] = field(default_factory=dict)
     changed: dict[RowKey, Any | None] = field(default_factory=dict)
+    offers: OfferBook = field(default_factory=OfferBook)
 
     def restore(self, entry: Row) -> None:
         """Afterwards the state is as it was when this committed row was written; oldest rows first."""
+        if entry.table in (Table.OFFER, Table.OFFERS):
+            self.offers.restore(entry)
+            return
         key = (entry.table, entry.key)
         self.event_times[key] = entry.event_time
         if entry.table in MERGED:
