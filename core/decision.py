@@ -176,8 +176,9 @@ class NoBidReason(IntEnum):
 
 
 class Tier(StrEnum):
-    """The two passes over steps 3 to 7 of a request."""
+    """The passes over steps 3 to 7 of a request, in their order; a share of requests is offered to newcomers first."""
 
+    NEWCOMERS = "newcomers"
     LEARNED = "learned"
     FALLBACK = "fallback"
 
@@ -212,8 +213,9 @@ class DecisionRecord:
     """All that explains a decision, replays it and lets a later model learn from it.
 
     `propensity` is the probability with which the exploration policy showed what it showed, by impression id, given
-    the ads that
-    were eligible. `models` maps each part to its artefact's checksum. `stops` are the kill switches in force.
+    the ads that were eligible in the tier that bid (the last of `tiers`); whether a request goes through the tier of
+    newcomers is drawn before anything is known of its ads. `models` maps each part to its artefact's checksum.
+    `stops` are the kill switches in force.
     """
 
     decision_id: str

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.decision import PricedAd
+from .newcomers import Evidence
+
+DRAWS = 64  # of the posterior: propensities come in steps of 1.6 %, for a tenth of a millisecond at 32 ads
+EVEN_SHARE = 0.05  # of an exploring choice is even, so that no newcomer's propensity is zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,14 @@ class Choice:
 
     index: int
     propensity: float
+
+
+class Policy(Protocol):
+    """Chooses among ads, on the record."""
+
+    def choose(self, ads: Sequence[PricedAd], rng: np.random.Generator) -> Choice:
+        """One of the ads (there is at least one), with the probability it had; they come by price, greatest first."""
+        ...
 
 
 class EpsilonGreedy:
@@ -30,3 +44,44 @@ class EpsilonGreedy:
         index = int(rng.integers(width)) if explored else 0
         propensity = self._epsilon / width + (1 - self._epsilon if index == 0 else 0.0)
         return Choice(index, propensity)
+
+
+class ThompsonDraw:
+    """Picks among new items by how likely each is the best to click on, given what was seen of it so far.
+
+    The click model knows a new item by its content alone. How far it is off for one item is a factor with the prior
+    Gamma(`prior_clicks`, `prior_clicks`), of mean 1; after c clicks where e were expected it is
+    Gamma(prior_clicks + c, prior_clicks + e). An ad's propensity is the share of DRAWS from these posteriors in which
+    it has the highest click probability, a share of EVEN_SHARE laid evenly over all (Thompson 1933, made explicit so
+    that the propensity is exact).
+    """
+
+    def __init__(self, evidence: Evidence, prior_clicks: float) -> None:
+        self._evidence = evidence
+        self._prior = prior_clicks
+
+    def choose(self, ads: Sequence[PricedAd], rng: np.random.Generator) -> Choice:
+        """One of the ads, each with a propensity of at least EVEN_SHARE / len(ads)."""
+        propensities = self.propensities(ads, rng)
+        index = int(np.searchsorted(np.cumsum(propensities), rng.random() * propensities.sum(), side="right"))
+        index = min(index, len(ads) - 1)
+        return Choice(index, float(propensities[index]))
+
+    def propensities(self, ads: Sequence[PricedAd], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """[M] the probability of each ad, given the draws that `rng` makes here; they sum to 1."""
+        item_ids = [ad.judged.ad.creative.item_id for ad in ads]
+        distinct = list(dict.fromkeys(item_ids))
+        seen = self._evidence.of(distinct)
+        # One factor an item and draw: creatives of one item share their item's luck.
+        factors = rng.gamma(self._prior + seen.clicks, 1.0, (DRAWS, len(distinct))) / (self._prior + seen.expected)
+        place = {item_id: column for column, item_id in enumerate(distinct)}
+        p_click = np.array([p_click_of(ad) for ad in ads])
+        best = np.argmax(factors[:, [place[item_id] for item_id in item_ids]] * p_click, axis=1)
+        wins = np.bincount(best, minlength=len(ads)) / DRAWS
+        return np.asarray((1 - EVEN_SHARE) * wins + EVEN_SHARE / len(ads))
+
+
+def p_click_of(priced: PricedAd) -> float:
+    """What the click model expects of an ad here and now, the environment's lift in it."""
+    value = priced.judged.value
+    return min(value.p_click * value.environment_lift, 1.0)

@@ -1,7 +1,7 @@
 """The way of a request: pin, admit, propose, match, judge, price, reserve, answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from ..core.snapshot import Snapshot
 from ..rules.admission import Admission, Admissions, Limits
 from .budgets import Budgets
 from .config import EngineConfig
-from .exploration import EpsilonGreedy
+from .exploration import EpsilonGreedy, Policy, ThompsonDraw, p_click_of
 from .ledger import Ledger, Reservation
 from .market import slot_name
 from .matching import match
+from .newcomers import Evidence, HourlyBudget, Newcomers
 from .pacing import Pacer
 from .pricing import Pricer, meets_reserve
 from .screening import Rulebooks, Screen
@@ -41,6 +42,7 @@ class Parts:
     ledger: Ledger
     clock: Clock
     new_id: Callable[[], str]
+    evidence: Evidence = field(default_factory=Evidence)  # what feedback tells of new items; whoever reads it fills it
 
 
 _FOREIGN_FLOOR = "floor in another currency"
@@ -53,7 +55,11 @@ class Pipeline:
         self._parts, self._config = parts, config
         self._budgets = Budgets(parts.ledger)
         self._screen = Screen(parts.verifier, parts.rulebooks, config.serve_under_review)
-        self._policy = EpsilonGreedy(config.exploration, config.exploration_width)
+        usual = EpsilonGreedy(config.exploration, config.exploration_width)
+        launch = ThompsonDraw(parts.evidence, config.newcomer_prior_clicks)
+        self._policies: dict[Tier, Policy] = {Tier.NEWCOMERS: launch, Tier.LEARNED: usual, Tier.FALLBACK: usual}
+        self._newcomers = Newcomers(config.newcomer_popularity)
+        self._launches = HourlyBudget(config.newcomers_per_hour)
 
     async def decide(self, request: BidRequest, deadline: Deadline) -> Decision:
         """The answer to a request, made before `deadline`: at most one bid an impression, or the reason for none."""
@@ -83,7 +89,7 @@ class Pipeline:
         if not admission.items.any():
             trace.close_tier(Tier.LEARNED, impression.impression_id, Proposal((), "nothing admitted", 0.0), ())
             return None
-        for tier in Tier:
+        for tier in self._tiers(admission, snapshot, trace.request, rng):
             if deadline.remaining_ms <= 0:
                 trace.ran_out_of_time(tier, impression.impression_id)
                 return None
@@ -97,12 +103,26 @@ class Pipeline:
             with trace.step(f"{tier}: price"):
                 priced = self._price(judged, trace)
             with trace.step(f"{tier}: reserve"):
-                bid = self._reserve(priced, impression, trace, rng)
+                bid = self._reserve(tier, priced, impression, trace, rng)
             trace.got_as_far_as(_furthest(proposal, ads, judged, priced))
             trace.close_tier(tier, impression.impression_id, proposal, priced)
             if bid is not None:
                 return bid
         return None
+
+    def _tiers(
+        self, admission: Admission, snapshot: Snapshot, request: BidRequest, rng: np.random.Generator
+    ) -> tuple[Tier, ...]:
+        """The tiers to try, in order: newcomers come first for their share of requests, while the hour has budget."""
+        share = self._config.newcomer_share
+        offered = (
+            share > 0
+            and not request.test
+            and rng.random() < share
+            and bool((admission.items & self._newcomers.among(snapshot.items)).any())
+            and self._launches.take(request.event_time)
+        )
+        return tuple(Tier) if offered else (Tier.LEARNED, Tier.FALLBACK)
 
     def _admit(self, impression: Impression, snapshot: Snapshot, trace: Trace) -> Admission:
         parts, request = self._parts, trace.request
@@ -125,10 +145,13 @@ class Pipeline:
     async def _propose(
         self, tier: Tier, admission: Admission, snapshot: Snapshot, deadline: Deadline, trace: Trace
     ) -> Proposal:
-        learned = tier is Tier.LEARNED
+        learned = tier is not Tier.FALLBACK
+        admitted = admission.items
+        if tier is Tier.NEWCOMERS:
+            admitted = admitted & self._newcomers.among(snapshot.items)
         context = ProposalContext(
             snapshot=snapshot,
-            admitted=admission.items,
+            admitted=admitted,
             history=trace.user.history if trace.user and not trace.request.child_directed else (),
             limit=self._config.candidates,
             deadline=deadline.earlier_by_ms(self._config.fallback_margin_ms) if learned else deadline,
@@ -151,7 +174,7 @@ class Pipeline:
         return tuple(sorted(priced, key=lambda ad: (-ad.bid_price.micros, ad.judged.ad.creative.creative_id)))
 
     def _reserve(
-        self, priced: Sequence[PricedAd], impression: Impression, trace: Trace, rng: np.random.Generator
+        self, tier: Tier, priced: Sequence[PricedAd], impression: Impression, trace: Trace, rng: np.random.Generator
     ) -> Bid | None:
         """The bid chosen among the ads that meet the floor and can be paid for, its money held; None where there is
         none.
@@ -162,11 +185,13 @@ class Pipeline:
         eligible = [ad for ad in worthy if self._affords(ad, trace)]
         if not eligible:
             return None
-        choice = self._policy.choose(eligible, rng)
+        choice = self._policies[tier].choose(eligible, rng)
         bid = Bid(f"{trace.decision_id}-{impression.impression_id}", eligible[choice.index])
         trace.propensity[impression.impression_id] = choice.propensity
         if not trace.request.test:  # OpenRTB: test requests are not billable
             self._hold(bid, impression, trace.request)
+        if tier is Tier.NEWCOMERS:
+            self._parts.evidence.promise(bid.bid_id, p_click_of(bid.priced))
         return bid
 
     def _affords(self, priced: PricedAd, trace: Trace) -> bool:
