@@ -5,7 +5,8 @@ A folder with
 
     marketplace.json      Manifest: name, currency, seed, source, and in words every rule by which something was made up
     *.jsonl               one object a line: advertisers, campaigns, items, offers, creatives, places, users
-    *.parquet             logs, by event time: interactions, impressions, traffic, environment (columns in SCHEMAS)
+    *.parquet             logs, by event time: interactions, searches, impressions, traffic, environment (columns in
+                          SCHEMAS)
 
 A log that a source does not have is absent. A world's latent truth lies in `truth/` beside these; only the simulator
 opens it.
@@ -58,6 +59,10 @@ class User:
 _TIME = ("event_time", pa.int64())
 SCHEMAS: dict[str, pa.Schema] = {
     "interactions": pa.schema([_TIME, ("user_id", pa.string()), ("item_id", pa.string()), ("kind", pa.string())]),
+    # A click after a search: `need` is what was typed, `item_id` what was clicked then.
+    "searches": pa.schema(
+        [_TIME, ("user_id", pa.string()), ("need", pa.string()), ("item_id", pa.string()), ("kind", pa.string())]
+    ),
     "impressions": pa.schema(
         [
             _TIME,

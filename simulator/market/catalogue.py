@@ -8,6 +8,7 @@ import numpy as np
 from ...core.catalogue import Advertiser, Campaign, Creative, Item, Offer
 from ...core.request import AdFormat, Size
 from .figures import AVAZU_CLICK_RATE
+from .needs import Product, Wish
 from .orders import OrderRule, make_campaigns, make_offers
 from .truth import CONVERSION_RATE, Truth
 from .vocabulary import BRANDS_EN, BRANDS_ZH, KINDS, Kind
@@ -26,7 +27,8 @@ MEDIAN_ECPM_MICROS = (
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All there is to advertise. `forbidden` names the creatives whose words break the law."""
+    """All there is to advertise. `forbidden` names the creatives whose words break the law; `products` says what each
+    item is."""
 
     items: list[Item]
     offers: list[Offer]
@@ -34,6 +36,7 @@ class Catalogue:
     campaigns: list[Campaign]
     creatives: list[Creative]
     forbidden: tuple[str, ...]
+    products: tuple[Product, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class _Named:
 
     item: Item
     kind: Kind
-    language: str
+    product: Product
     words: dict[str, str]
 
 
@@ -90,8 +93,9 @@ def make_catalogue(truth: Truth, rule: OrderRule, rng: np.random.Generator) -> C
                 creatives.append(creative)
                 if breaks_law:
                     forbidden.append(creative.creative_id)
+    products = tuple(entry.product for entry in named)
     everything = [campaign for own in campaigns.values() for campaign in own]
-    return Catalogue(items, offers, list(advertisers.values()), everything, creatives, tuple(forbidden))
+    return Catalogue(items, offers, list(advertisers.values()), everything, creatives, tuple(forbidden), products)
 
 
 def _name_items(truth: Truth, rng: np.random.Generator) -> list[_Named]:
@@ -103,8 +107,9 @@ def _name_items(truth: Truth, rng: np.random.Generator) -> list[_Named]:
         brands = BRANDS_ZH if chinese else BRANDS_EN
         # A brand sells in two or three neighbouring roots, never everything.
         brand = brands[(number * 5 + int(rng.integers(6))) % len(brands)]
-        noun = _pick(kind.nouns_zh if chinese else kind.nouns_en, rng)
-        trait = _pick(kind.traits_zh if chinese else kind.traits_en, rng)
+        language = "zh" if chinese else "en"
+        wish = Wish(number, int(rng.integers(len(kind.nouns_en))), int(rng.integers(len(kind.traits_en))))
+        noun, trait = wish.words(language).noun, wish.words(language).trait
         spec = _pick(kind.specs, rng)
         model = f"{chr(65 + int(rng.integers(26)))}{int(rng.integers(10, 100))}"
         title = f"{brand}{trait}{noun} {model} {spec}" if chinese else f"{brand} {trait} {noun} {model}, {spec}"
@@ -114,7 +119,7 @@ def _name_items(truth: Truth, rng: np.random.Generator) -> list[_Named]:
         words = {"brand": brand, "noun": noun, "trait": trait, "spec": spec}
         text = f"{trait}，规格{spec}。" if chinese else f"{trait}. {spec}."
         item = Item(f"i{index:06d}", title, (kind.root, kind.leaf), brand, text)
-        named.append(_Named(item, kind, "zh" if chinese else "en", words))
+        named.append(_Named(item, kind, Product(wish, language), words))
     return named
 
 
@@ -137,9 +142,9 @@ def _creative(
 ) -> Creative:
     item = entry.item
     text = (
-        forbidden_text(entry.language, entry.words, rng)
+        forbidden_text(entry.product.language, entry.words, rng)
         if breaks_law
-        else world_text(entry.language, theme, entry.words, rng)
+        else world_text(entry.product.language, theme, entry.words, rng)
     )
     slot = "native" if size == NATIVE else f"{size.width}x{size.height}"
     return Creative(

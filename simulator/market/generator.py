@@ -18,6 +18,7 @@ from .figures import AVAZU_CLICK_RATE
 from .journeys import Journeys, make_journeys
 from .market_prices import PriceModel
 from .measures import popularity_tail, quantiles
+from .needs import FITTING, OWN_LANGUAGE, UNASKED_SHARE, Searches, make_searches
 from .orders import OFFER_RULE
 from .tastes import TasteSettings, make_truth
 from .traffic import traffic_columns
@@ -67,6 +68,7 @@ class WorldSettings:
     requests: int = 30_000
     start: int = START
     new_items: int = 0
+    searches: int = 20_000
 
 
 def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None]) -> Manifest:
@@ -75,7 +77,7 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     Args:
         step: told what is being made, before each part.
     """
-    rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(settings.seed).spawn(8)]
+    rngs = [np.random.default_rng(seed) for seed in np.random.SeedSequence(settings.seed).spawn(9)]
     profile = np.array(_DAY) / np.mean(_DAY)
     step("places and weather")
     climate = make_climate(settings.start, settings.days + 1, profile, rngs[0])
@@ -91,6 +93,8 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     journeys = make_journeys(truth, settings.days, profile, rngs[3]).only(launched)
     counts = np.bincount(journeys.item, minlength=settings.items)
     catalogue = _with_popularity(catalogue, counts)
+    step("searches")
+    searches = make_searches(truth, catalogue.products, launched, settings.searches, settings.days, rngs[8])
     step("impressions")
     items = {item.item_id: index for index, item in enumerate(catalogue.items)}
     past = range(settings.days * 24)
@@ -114,10 +118,11 @@ def make_world(settings: WorldSettings, folder: Path, step: Callable[[str], None
     ]
     _write_catalogue(folder, catalogue, users)
     write_log(folder, "interactions", journeys.columns(user_ids, [item.item_id for item in catalogue.items]))
+    write_log(folder, "searches", searches.columns(user_ids, [item.item_id for item in catalogue.items]))
     write_log(folder, "impressions", impressions)
     write_log(folder, "traffic", traffic)
     write_log(folder, "environment", _readings(climate, past.stop))
-    _write_truth(folder, truth, catalogue, user_ids)
+    _write_truth(folder, truth, catalogue, searches, user_ids)
     figures = _figures(journeys, counts, catalogue, impressions["clicked"], impressions["converted"])
     shares = (0.1, 0.25, 0.5, 0.75, 0.9)
     market = quantiles(traffic["market_price_micros"].astype(np.float64) / 10_000, shares)
@@ -142,9 +147,15 @@ def _write_catalogue(folder: Path, catalogue: Catalogue, users: list[User]) -> N
     write_entities(folder, "users", users)
 
 
-def _write_truth(folder: Path, truth: Truth, catalogue: Catalogue, user_ids: list[str]) -> None:
+def _write_truth(folder: Path, truth: Truth, catalogue: Catalogue, searches: Searches, user_ids: list[str]) -> None:
     truth.save(folder / TRUTH)
-    index = {"users": user_ids, "items": [item.item_id for item in catalogue.items], "forbidden": catalogue.forbidden}
+    index = {
+        "users": user_ids,
+        "items": [item.item_id for item in catalogue.items],
+        "forbidden": catalogue.forbidden,
+        "products": catalogue.products,
+        "unasked": searches.unasked,
+    }
     (folder / TRUTH / "index.json").write_bytes(msgspec.json.encode(index))
 
 
@@ -193,6 +204,9 @@ def _rules(settings: WorldSettings, climate: Climate) -> tuple[str, ...]:
         order_rule(settings.requests, climate.place_ids).in_words,
         OFFER_RULE,
         f"{FORBIDDEN_SHARE:.0%} of creatives carry a sentence that advertising law forbids, listed in truth/index.json",
+        f"searches are worded by patterns and synonyms of our own; {FITTING:.0%} of the clicks after them are on items "
+        f"that are what was asked for, {OWN_LANGUAGE:.0%} on items in its language; {UNASKED_SHARE:.0%} of all "
+        "wishes are never searched for (truth/index.json)",
         "the impressions log showed half random, half popular items; traffic is the day after the logs, its "
         "weather only in truth/",
         *_launch_rule(settings.new_items),
