@@ -168,22 +168,25 @@ class CompiledSearch:
         self._library.adgram_search_begin(self._search.address)
         self._beams = 1
 
-    def step(self, live: npt.NDArray[np.bool_], width: int) -> Step:
+    def step(self, live: npt.NDArray[np.bool_], width: int, lift: npt.NDArray[np.float32] | None = None) -> Step:
         """The best `width` children of all beams, or all live ones where there are fewer.
 
         In the words of kernels.reference: beam_step over masked_log_softmax of the decoder's logits.
 
         Args:
             live: [W, K] whether each child of each beam may be taken.
+            lift: [W, K] added to the log-probability a live child is ranked by. Of a beam's children none may have more
+                than the beam had at the level before; then nothing that could be ranked higher is left out.
         """
         if live.shape != (self._beams, self._codes):
             raise ValueError(f"live is {live.shape}, expected {(self._beams, self._codes)}")
         live = np.ascontiguousarray(live)
+        lift = None if lift is None else np.ascontiguousarray(lift, dtype=np.float32)
         parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
         log_probs = np.empty(width, dtype=np.float32)
         found = self._library.adgram_step(
             self._model.address, self._space.address, self._context.handle.address, self._search.address,
-            live.ctypes.data, width, self.skip_single, self.bound,
+            live.ctypes.data, None if lift is None else lift.ctypes.data, width, self.skip_single, self.bound,
             parents.ctypes.data, codes.ctypes.data, log_probs.ctypes.data,
         )  # fmt: skip
         _checked(found >= 0)

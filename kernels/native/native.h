@@ -101,7 +101,8 @@ struct Search {
     int level = 0, beams = 1, widest = 0;
     std::vector<std::vector<int>> parents;  // by level, [W] rows of the level before
     std::vector<int> codes;                 // [W] newest code of each beam
-    std::vector<float> log_probs;           // [W] best first
+    std::vector<float> log_probs;           // [W]
+    std::vector<float> ranks;               // [W] log_prob + lift, best first
     std::vector<Buffer<float>> suffix;      // by level * layers + layer: [W, 2 D] keys then values
     int64_t computed = 0;                   // rows that ran through the network since the search began
 };
@@ -131,7 +132,8 @@ struct Effort {  // what exactness allows to skip; all on when serving, off to m
 struct Functions {
     void (*prefill_tokens)(const Model&, Workspace&, Context&, const int64_t* tokens, int count);
     void (*prefill_vectors)(const Model&, Workspace&, Context&, const float* vectors, int count);
-    int (*step)(const Model&, Workspace&, const Context&, Search&, const uint8_t* live, int width, Effort, Selected);
+    int (*step)(const Model&, Workspace&, const Context&, Search&, const uint8_t* live, const float* lift, int width,
+                Effort, Selected);
     void (*tabulate)(Model&);
     void (*linear)(const Linear&, Workspace&, const float* x, int rows, float* y);  // for tests; dense rows
     double (*fma_peak)(double seconds);

@@ -8,24 +8,24 @@
 namespace ADGRAM_SET {
 
 struct Child {
+    float rank;  // log_prob + lift
     float log_prob;
     int64_t place;  // beam * K + code: the order of the trie, which settles ties
 };
 
-inline bool before(const Child& a, const Child& b) {
-    return a.log_prob > b.log_prob || (a.log_prob == b.log_prob && a.place < b.place);
-}
+inline bool before(const Child& a, const Child& b) { return a.rank > b.rank || (a.rank == b.rank && a.place < b.place); }
 
 // Keeps the best `width` children offered, in memory of twice that.
 class Best {
    public:
     explicit Best(int width) : width_(width) { kept_.reserve(2 * width + 64); }
-    // Nothing at or below this can be among the best any more. (Children of one log-probability may be offered in any
-    // order of place, so equality passes.)
+    // Nothing below this rank can be among the best any more. (Children of one rank may be offered in any order of place,
+    // so equality passes.)
     float bar() const { return bar_; }
-    void offer(float log_prob, int64_t place) {
-        if (!(log_prob >= bar_)) return;  // so written that NaN is refused too
-        kept_.push_back({log_prob, place});
+    void offer(float log_prob, float lift, int64_t place) {
+        const float rank = log_prob + lift;
+        if (!(rank >= bar_)) return;  // so written that NaN is refused too
+        kept_.push_back({rank, log_prob, place});
         if (static_cast<int>(kept_.size()) >= 2 * width_ + 32) cut();
     }
     // Afterwards the bar is as high as all offers allow.
@@ -33,7 +33,7 @@ class Best {
         if (static_cast<int>(kept_.size()) < width_) return;
         std::nth_element(kept_.begin(), kept_.begin() + (width_ - 1), kept_.end(), before);
         kept_.resize(width_);
-        bar_ = kept_.back().log_prob;
+        bar_ = kept_.back().rank;
     }
     std::vector<Child>& sorted() {
         cut();
@@ -54,8 +54,8 @@ inline int count_live(const uint8_t* live, int codes) {
 }
 
 // Offers every live child of one beam, its log-probability being the beam's own plus the log-softmax over live children.
-// Dead children's logits are written over.
-inline void offer_children(float* logits, const uint8_t* live, int codes, float log_prob, int64_t first_place, Best& best) {
+// Dead children's logits are written over. lift [K] or nullptr is added to what a child is ranked by.
+inline void offer_children(float* logits, const uint8_t* live, const float* lift, int codes, float log_prob, int64_t first_place, Best& best) {
     Floats high = all(-INFINITY);
     int k = 0;
     for (; k < codes; ++k)
@@ -71,11 +71,11 @@ inline void offer_children(float* logits, const uint8_t* live, int codes, float 
     for (k = 0; k < whole; k += kLanes) {
         // A log-probability is never above zero, whatever rounding says; in this order NaN stays NaN.
         const Floats children = add(least(all(0.0f), sub(load(logits + k), all(normal))), all(log_prob));
-        if (highest(children) < bar) continue;
+        if (!lift && highest(children) < bar) continue;
         float found[kLanes];
         store(found, children);
         for (int i = 0; i < kLanes && k + i < codes; ++i)
-            if (live[k + i]) best.offer(found[i], first_place + k + i);
+            if (live[k + i]) best.offer(found[i], lift ? lift[k + i] : 0.0f, first_place + k + i);
     }
 }
 

@@ -163,7 +163,7 @@ inline void decode_rows(const Model& model, Workspace& space, const Context& con
 }
 
 // Offers the children of rows whose states stand in space.x. Where few children live, only their logits are computed.
-inline void offer_rows(const Model& model, Workspace& space, const Search& search, const uint8_t* live, const int* rows, int count, int64_t alive, Best& best) {
+inline void offer_rows(const Model& model, Workspace& space, const Search& search, const uint8_t* live, const float* lift, const int* rows, int count, int64_t alive, Best& best) {
     const Linear& head = *model.head[search.level];
     const long stride = model.stride(), ldl = row_stride(head.outputs);
     space.logits.grow(count * ldl);
@@ -175,13 +175,13 @@ inline void offer_rows(const Model& model, Workspace& space, const Search& searc
         if (few)
             for (int k = 0; k < head.outputs; ++k)
                 if (mask[k]) logits[r * ldl + k] = space.scale[r] * dot(space.x.data() + r * stride, head.rows.data() + k * stride, model.width) + head.bias[k];
-        offer_children(logits + r * ldl, mask, head.outputs, search.log_probs[rows[r]], static_cast<int64_t>(rows[r]) * head.outputs, best);
+        offer_children(logits + r * ldl, mask, lift ? lift + static_cast<size_t>(rows[r]) * head.outputs : nullptr, head.outputs, search.log_probs[rows[r]], static_cast<int64_t>(rows[r]) * head.outputs, best);
     }
 }
 
 constexpr int kChunk = 28;  // beams computed before the bound is looked at again; two full tiles
 
-inline int step(const Model& model, Workspace& space, const Context& context, Search& search, const uint8_t* live, int width, Effort effort, Selected out) {
+inline int step(const Model& model, Workspace& space, const Context& context, Search& search, const uint8_t* live, const float* lift, int width, Effort effort, Selected out) {
     const int level = search.level, beams = search.beams, layers = static_cast<int>(model.code.size());
     const int codes = model.head[level]->outputs;
     const bool last = level == model.levels - 1;
@@ -189,10 +189,11 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
     std::vector<int64_t> counts(beams);
     space.rows.clear();
     for (int b = 0; b < beams; ++b) {
-        counts[b] = count_live(live + static_cast<size_t>(b) * codes, codes);
+        const uint8_t* mask = live + static_cast<size_t>(b) * codes;
+        counts[b] = count_live(mask, codes);
         if (counts[b] == 1 && last && effort.skip_single) {
-            const uint8_t* mask = live + static_cast<size_t>(b) * codes;
-            best.offer(search.log_probs[b], static_cast<int64_t>(b) * codes + (std::find(mask, mask + codes, 1) - mask));
+            const int64_t place = static_cast<int64_t>(b) * codes + (std::find(mask, mask + codes, 1) - mask);
+            best.offer(search.log_probs[b], lift ? lift[place] : 0.0f, place);
         } else if (counts[b] > 0) {
             space.rows.push_back(b);
         }
@@ -202,13 +203,14 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
         const long ldl = row_stride(codes);
         space.logits.grow(ldl);
         std::memcpy(space.logits.data(), context.logits.data(), codes * sizeof(float));
-        if (!space.rows.empty()) offer_children(space.logits.data(), live, codes, 0.0f, 0, best);
+        if (!space.rows.empty()) offer_children(space.logits.data(), live, lift, codes, 0.0f, 0, best);
     } else if (!space.rows.empty()) {
         prepare_level(model, space, context, level);
         const int total = static_cast<int>(space.rows.size());
         for (int from = 0; from < total;) {
             best.cut();
-            if (effort.bound && search.log_probs[space.rows[from]] < best.bar()) break;  // sorted: none behind is better
+            // Beams come sorted by rank, and no child ranks above its beam: none behind is better. The slack is for rounding.
+            if (effort.bound && search.ranks[space.rows[from]] + 1e-5f < best.bar()) break;
             int to = total;
             if (effort.bound) {
                 to = std::min(total, from + kChunk);
@@ -217,7 +219,7 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
             int64_t alive = 0;
             for (int i = from; i < to; ++i) alive += counts[space.rows[i]];
             decode_rows(model, space, context, search, space.rows.data() + from, to - from);
-            offer_rows(model, space, search, live, space.rows.data() + from, to - from, alive, best);
+            offer_rows(model, space, search, live, lift, space.rows.data() + from, to - from, alive, best);
             search.computed += to - from;
             from = to;
         }
@@ -227,10 +229,12 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
     std::vector<int> parents(found);
     search.codes.resize(found);
     search.log_probs.resize(found);
+    search.ranks.resize(found);
     for (int i = 0; i < found; ++i) {
         parents[i] = static_cast<int>(kept[i].place / codes);
         search.codes[i] = static_cast<int>(kept[i].place % codes);
         search.log_probs[i] = kept[i].log_prob;
+        search.ranks[i] = kept[i].rank;
         out.parents[i] = parents[i];
         out.codes[i] = search.codes[i];
         out.log_probs[i] = search.log_probs[i];
