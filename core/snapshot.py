@@ -50,6 +50,14 @@ class CreativeColumns:
         return len(self.creatives)
 
 
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Items by how well they match a profile, best first."""
+
+    slots: npt.NDArray[np.int64]  # [M]
+    matches: npt.NDArray[np.float32]  # [M] inner products of profile and vector
+
+
 class Trie(Protocol):
     """The living items in the order of their semantic IDs, so that any node is a range of leaves.
 
@@ -122,6 +130,18 @@ class Snapshot(Protocol):
 
     def slot(self, item_id: str) -> int | None:
         """The slot of a living item."""
+        ...
+
+    def nearest(self, profile: npt.NDArray[np.float32], admitted: npt.NDArray[np.bool_], count: int) -> Nearest:
+        """The `count` admitted items whose vectors match the profile best, best first, or nearly those.
+
+        Exact in a small catalogue and for what is newer than the version's index; else at least 95 % of them where
+        vectors cluster, as content does.
+
+        Args:
+            profile: [D], of any length.
+            admitted: [N] by item slot, with dead slots False.
+        """
         ...
 
     def item(self, item_id: str) -> EncodedItem | None: ...

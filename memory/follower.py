@@ -12,6 +12,7 @@ from ..core.ports import CommitFeed, CommitLog, CommitStore
 from ..core.snapshot import Snapshot
 from .config import MemoryConfig
 from .history import History
+from .indexing import IndexBuilder
 from .mvcc import CommitGap, Progress
 from .recovery import LogTooShort, recovered, retained
 from .snapshot import Fold, MemorySnapshot
@@ -44,6 +45,7 @@ class Follower:
         self._warmers, self._config = tuple(warmers), config
         self._snapshot = MemorySnapshot.empty(shards, config.codes_per_level)
         self._history = History(config.recent_versions)
+        self._indexes = IndexBuilder()
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._left_behind = False  # the log has moved on without us: memory is rebuilt from the store
@@ -121,6 +123,7 @@ class Follower:
 
     def _follow(self) -> None:
         snapshot = self._snapshot
+        self._indexes.look_at(snapshot)
         progress = [Progress(*at) for at in zip(snapshot.version.numbers, snapshot.epochs, strict=True)]
         feed = self._open_feed(snapshot.version)
         try:
@@ -137,8 +140,12 @@ class Follower:
                     if reading.commit is not None:
                         snapshot = self._folded(snapshot, reading.commit)
                 self.failure = ""
+                built = self._indexes.taken()
+                if built is not None:
+                    snapshot = snapshot.indexed(built)
                 if snapshot is not self._snapshot:
                     self._swap(snapshot)
+                    self._indexes.look_at(snapshot)
         finally:
             feed.close()
 

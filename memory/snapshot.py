@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from immutables import Map
 
 from ..core import rows
@@ -13,10 +15,11 @@ from ..core.commit import Commit, Row, Table, Version
 from ..core.environment import Environment
 from ..core.feedback import UserState
 from ..core.offers import PackedOffers
-from ..core.snapshot import CreativeColumns, ItemColumns
+from ..core.snapshot import CreativeColumns, ItemColumns, Nearest
 from .creatives import Creatives
 from .items import NEVER, Items
 from .mvcc import CommitGap
+from .neighbours import BuiltIndex, nearest
 from .offers import Offers
 from .trie import SortedTrie
 
@@ -40,6 +43,7 @@ class MemorySnapshot:
     campaign_slots: "Map[str, int]"  # of every campaign ever seen
     values: "Map[Table, Map[str, Any]]"  # the living objects of the other tables; users in their stored form
     rules: tuple[Rule, ...] = ()
+    built: BuiltIndex | None = None  # the newest index of neighbours that was ready
 
     @classmethod
     def empty(cls, shards: int, codes_per_level: int = CODES_PER_LEVEL) -> "MemorySnapshot":
@@ -87,6 +91,13 @@ class MemorySnapshot:
     def slot(self, item_id: str) -> int | None:
         slot = self.catalogue.slots.get(item_id)
         return slot if slot is not None and self.items.alive[slot] else None
+
+    def indexed(self, built: BuiltIndex) -> "MemorySnapshot":
+        """The same version with another index of neighbours."""
+        return replace(self, built=built)
+
+    def nearest(self, profile: npt.NDArray[np.float32], admitted: npt.NDArray[np.bool_], count: int) -> Nearest:
+        return nearest(self.built, self.items.vectors, self.catalogue.moves, profile, admitted, count)
 
     def item(self, item_id: str) -> EncodedItem | None:
         return self.catalogue.get(item_id)
@@ -214,6 +225,7 @@ class Fold:
             campaign_slots=campaign_slots,
             values=values,
             rules=_active_rules(values[Table.RULE]) if Table.RULE in changed else before.rules,
+            built=before.built,
         )
 
     def _offers(self, catalogue: Items) -> Offers:

@@ -1,23 +1,28 @@
-"""The high-rate consumer: the same shards, fed by kafka-python in whole batches, for catalogues and histories."""
+"""The high-rate consumer: the same shards, fed by librdkafka in whole batches, for hot offers and whole catalogues.
 
+librdkafka fetches, checks and unpacks in threads of its own and hands over some 700,000 records a second on a core,
+where clients in Python hand over 75,000 to 250,000: what is left of the core is for folding.
+"""
+
+import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from itertools import groupby
 
 import structlog
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError
-from kafka.structs import OffsetAndMetadata
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from ..core.errors import Unavailable
 from .config import StreamingConfig
-from .log import consumer
-from .patience import paced_poll
+from .connection import require_broker
+from .records import Records
 from .shards import Shards
 
-POLL_RECORDS = 1_000
+POLL_RECORDS = 10_000
+POLL_S = 0.02  # a fuller batch is worth no longer wait
 SESSION_TIMEOUT_MS = 10_000
 GROUP_COMMIT_S = 1.0  # the shards' own offsets are the truth; the group's only say where faust would begin
+PREFETCH_KB = 65_536  # what is fetched ahead at most; once it is full the broker keeps the rest
 logger = structlog.get_logger(__name__)
 
 
@@ -38,37 +43,24 @@ class BatchWorker:
 
     def run(self, until_idle_s: float | None = None) -> None:
         """Folds and commits until `stop`, or until nothing came for `until_idle_s`."""
-        sources = self._config.sources
-        kafka = consumer(
-            self._config,
-            group_id=self._config.group_id,
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            max_poll_records=POLL_RECORDS,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 4,
-        )
+        require_broker(self._config.bootstrap, self._config.connect_timeout_ms)
+        kafka = Consumer(_settings(self._config), logger=logging.getLogger(__name__))
         try:
-            kafka.subscribe(list(sources), listener=_Owner(self._config, self._shards, kafka))
+            kafka.subscribe(list(self._config.sources), on_assign=self._assigned, on_revoke=self._revoked)
             self._consume(kafka, until_idle_s)
-        except KafkaError as error:
-            raise Unavailable(f"cannot consume from {self._config.bootstrap}: {error}") from error
+        except KafkaException as error:
+            raise Unavailable(f"cannot consume from {self._config.bootstrap}: {error.args[0]}") from error
         finally:
             kafka.close()
 
-    def _consume(self, kafka: KafkaConsumer, until_idle_s: float | None) -> None:
-        sources, interval_s = self._config.sources, self._config.commit_interval_ms / 1000
+    def _consume(self, kafka: Consumer, until_idle_s: float | None) -> None:
+        interval_s = self._config.commit_interval_ms / 1000
         busy_at = committed_at = told_at = time.monotonic()
         while not self._stopping:
-            batches = paced_poll(kafka, interval_s)
-            for partition, records in batches.items():
-                topic = sources[partition.topic]
-                for record in records:
-                    self._shards.feed(
-                        topic, partition.partition, record.offset, record.key, record.value, record.timestamp
-                    )
-                self.folded += len(records)
+            messages = kafka.consume(POLL_RECORDS, min(POLL_S, interval_s))
+            self._feed(messages)
             now = time.monotonic()
-            if batches:
+            if messages:
                 busy_at = now
             if now - committed_at >= interval_s:
                 self._shards.commit()
@@ -83,30 +75,70 @@ class BatchWorker:
         self._shards.commit()
         self._tell_group(kafka)
 
-    def _tell_group(self, kafka: KafkaConsumer) -> None:
-        offsets = {
-            partition: OffsetAndMetadata(
-                self._shards.next_offset(self._config.sources[partition.topic], number), "", -1
+    def _feed(self, messages: list[Message]) -> None:
+        sound = filter(self._sound, messages)
+        for place, run in groupby(sound, lambda one: (one.topic() or "", one.partition() or 0)):
+            records = list(run)
+            self._shards.feed_many(
+                self._config.sources[place[0]],
+                place[1],
+                Records(
+                    [one.offset() or 0 for one in records],
+                    [one.key() for one in records],
+                    [one.value() for one in records],
+                    [one.timestamp()[1] for one in records],
+                ),
             )
-            for partition in kafka.assignment()
-            if self._shards.owns(number := partition.partition)
-        }
-        kafka.commit_async(offsets)
+            self.folded += len(records)
 
+    def _sound(self, message: Message) -> bool:
+        """Whether it is a record; what librdkafka cannot mend by itself is raised, the rest is told."""
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal():
+            raise KafkaException(error)
+        logger.warning("the consumer goes on", reason=error.str())
+        return False
 
-class _Owner(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Opens and drops shards as partitions come and go; each begins where it left off, whatever the group says."""
+    def _tell_group(self, kafka: Consumer) -> None:
+        offsets = [
+            TopicPartition(one.topic, one.partition, self._next(one))
+            for one in kafka.assignment()
+            if self._shards.owns(one.partition)
+        ]
+        if offsets:
+            kafka.commit(offsets=offsets, asynchronous=True)
 
-    def __init__(self, config: StreamingConfig, shards: Shards, kafka: KafkaConsumer) -> None:
-        self._config, self._shards, self._kafka = config, shards, kafka
+    def _next(self, place: TopicPartition) -> int:
+        return self._shards.next_offset(self._config.sources[place.topic], place.partition)
 
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 kafka-python's name
+    def _assigned(self, kafka: Consumer, assigned: list[TopicPartition]) -> None:
+        """Opens the shards; each begins where it left off, whatever the group says."""
+        self._shards.own({one.partition for one in assigned})
+        for one in assigned:
+            one.offset = self._next(one)
+        kafka.assign(assigned)
+        logger.info("partitions assigned", shards=sorted({one.partition for one in assigned}))
+
+    def _revoked(self, kafka: Consumer, _: list[TopicPartition]) -> None:
         self._shards.commit()
         self._shards.own(())
+        kafka.unassign()
 
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self._shards.own({partition.partition for partition in assigned})
-        for partition in assigned:
-            topic = self._config.sources[partition.topic]
-            self._kafka.seek(partition, self._shards.next_offset(topic, partition.partition))
-        logger.info("partitions assigned", shards=sorted({partition.partition for partition in assigned}))
+
+def _settings(config: StreamingConfig) -> dict[str, str | int | bool]:
+    return {
+        "bootstrap.servers": config.bootstrap,
+        "group.id": config.group_id,
+        "partition.assignment.strategy": "range",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
+        "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 20,  # its default lets a full prefetch rest for a second
+        "queued.max.messages.kbytes": PREFETCH_KB,
+        "check.crcs": True,
+        "allow.auto.create.topics": False,
+    }

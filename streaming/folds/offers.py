@@ -178,8 +178,14 @@ class _Columns:
 
     @classmethod
     def of(cls, room: int) -> "_Columns":
-        integers = (np.zeros(room, np.int64) for _ in range(3))
-        return cls(np.zeros(room, np.uint64), *integers, np.zeros(room, np.uint8), np.zeros(room, np.bool_))
+        return cls(
+            hashes=np.zeros(room, np.uint64),
+            event_time=np.zeros(room, np.int64),
+            price_micros=np.zeros(room, np.int64),
+            stock=np.zeros(room, np.int64),
+            currency=np.zeros(room, np.uint8),
+            changed=np.zeros(room, np.bool_),
+        )
 
     def with_room(self, count: int) -> "_Columns":
         """These columns, with rows for `count` items."""
