@@ -23,7 +23,8 @@ from .snapshot import Snapshot
 class ProposalContext:
     """What a proposer may look at: one snapshot, what is admitted in it, and what the viewer did (oldest first).
 
-    `admitted` is [N] by item slot, with dead slots False. `limit` bounds the candidates wanted.
+    `admitted` is [N] by item slot, with dead slots False. `limit` bounds the candidates wanted. `need` is what the
+    viewer asked for in words, of any length and script; "" where nothing is known of it.
     """
 
     snapshot: Snapshot
@@ -31,6 +32,7 @@ class ProposalContext:
     history: tuple[Interaction, ...]
     limit: int
     deadline: Deadline
+    need: str = ""
 
 
 class Proposer(Protocol):

@@ -64,6 +64,7 @@ class Page:
     publisher_id: str = ""
     categories: tuple[str, ...] = ()
     search: str = ""
+    keywords: tuple[str, ...] = ()
 
 
 class NativeAssetKind(StrEnum):
@@ -117,3 +118,11 @@ class BidRequest:
     blocked_advertisers: frozenset[str] = frozenset()
     child_directed: bool = False
     test: bool = False
+
+    @property
+    def need(self) -> str:
+        """What is asked for in words: the search that led to the page, else the page's keywords, else the viewer's
+        (never a child's); "" where the exchange says none of them.
+        """
+        personal = () if self.child_directed else self.viewer.keywords
+        return self.page.search or " ".join(self.page.keywords or personal)

@@ -155,6 +155,7 @@ class Pipeline:
             history=trace.user.history if trace.user and not trace.request.child_directed else (),
             limit=self._config.candidates,
             deadline=deadline.earlier_by_ms(self._config.fallback_margin_ms) if learned else deadline,
+            need=trace.request.need,
         )
         return await self._parts.learned.propose(context) if learned else self._parts.fallback.propose(context)
 

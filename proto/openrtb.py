@@ -60,7 +60,7 @@ def decode_request(
         impressions=tuple(impression for impression in impressions if impression),
         viewer=Viewer(
             pseudonymiser.user_key(message.user.buyeruid or message.user.id),
-            tuple(message.user.kwarray) or tuple(filter(None, message.user.keywords.split(","))),
+            tuple(message.user.kwarray) or _keywords(message.user.keywords),
         ),
         device=Device(message.device.devicetype, message.device.os, message.device.ua, message.device.language),
         page=_page(message),
@@ -107,9 +107,14 @@ def _sizes(banner: wire.Banner, path: str) -> tuple[Size, ...]:
 def _page(message: wire.BidRequest) -> Page:
     if message.HasField("app"):
         app = message.app
-        return Page(app.domain, app.bundle, app.publisher.id, tuple(app.cat))
+        return Page(app.domain, app.bundle, app.publisher.id, tuple(app.cat), keywords=_keywords(app.keywords))
     site = message.site
-    return Page(site.domain, "", site.publisher.id, tuple(site.cat), site.search)
+    return Page(site.domain, "", site.publisher.id, tuple(site.cat), site.search, _keywords(site.keywords))
+
+
+def _keywords(joined: str) -> tuple[str, ...]:
+    """OpenRTB joins keywords by commas."""
+    return tuple(filter(None, map(str.strip, joined.split(","))))
 
 
 def _place(message: wire.BidRequest) -> Place:
@@ -146,10 +151,14 @@ def encode_request(request: BidRequest) -> wire.BidRequest:
         message.device.geo.lat, message.device.geo.lon = request.place.latitude, request.place.longitude
     page = request.page
     if page.bundle:
-        message.app.CopyFrom(wire.App(domain=page.domain, bundle=page.bundle, cat=page.categories))
+        message.app.CopyFrom(
+            wire.App(domain=page.domain, bundle=page.bundle, cat=page.categories, keywords=",".join(page.keywords))
+        )
         message.app.publisher.id = page.publisher_id
     else:
-        message.site.CopyFrom(wire.Site(domain=page.domain, cat=page.categories, search=page.search))
+        message.site.CopyFrom(
+            wire.Site(domain=page.domain, cat=page.categories, search=page.search, keywords=",".join(page.keywords))
+        )
         message.site.publisher.id = page.publisher_id
     message.imp.extend(_encode_impression(impression) for impression in request.impressions)
     return message
