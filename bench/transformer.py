@@ -118,9 +118,10 @@ class PlainSearch:
 
     @classmethod
     def over(cls, model: PlainTransformer, context: PlainContext) -> "PlainSearch":
-        nothing = torch.zeros(1, model.shape.heads, 0, model.shape.head_width)
+        kind = context.state.dtype
+        nothing = torch.zeros(1, model.shape.heads, 0, model.shape.head_width, dtype=kind)
         own = [(nothing, nothing) for _ in model.blocks]
-        return cls(model, context, torch.zeros((1, 0), dtype=torch.int64), torch.zeros(1), own)
+        return cls(model, context, torch.zeros((1, 0), dtype=torch.int64), torch.zeros(1, dtype=kind), own)
 
     def step(self, live: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.int64]:
         """Advances one level; returns the survivors' parents. live [W, K]"""
@@ -183,6 +184,7 @@ def packed(model: PlainTransformer, full_head: bool = False) -> TokenDecoder:
         norm=_norm(model.norm),
         levels=tuple(level(number) for number in range(shape.levels)),
         first_code=SPECIAL,
+        full_head=full_head,
     )
 
 

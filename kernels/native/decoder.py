@@ -64,7 +64,8 @@ class CompiledDecoder:
         self.longest = len(weights.position) - (self.levels if token_model else 0)
         parts = self._token_parts(weights) if isinstance(weights, TokenDecoder) else self._history_parts(weights)
         parts.heads, parts.epsilon = weights.heads, weights.epsilon
-        parts.width, parts.levels, parts.codes = weights.position.shape[1], self.levels, self.codes
+        parts.width, parts.levels = weights.position.shape[1], self.levels
+        parts.codes = 0 if isinstance(weights, TokenDecoder) and weights.full_head else self.codes
         parts.longest, parts.shared = self.longest, token_model
         self._vector_width = 0 if isinstance(weights, TokenDecoder) else len(weights.query.bias)
         self._model = Handle(library.adgram_model_new(ctypes.byref(parts)), library.adgram_model_delete)
@@ -154,8 +155,9 @@ class CompiledSearch:
         self._library, self._model, self._space, self._context = library, model, space, context
         self._search = Handle(library.adgram_search_new(model.address), library.adgram_search_delete)
         self._codes = codes
-        self.skip_single = True
-        self.bound = True
+        self.skip_single = True  # a beam with one live child at the last level
+        self.bound = True  # beams that can have no child among the best
+        self.live_only = True  # logits of dead children, where few live
         self.begin()
 
     @property
@@ -184,9 +186,10 @@ class CompiledSearch:
         lift = None if lift is None else np.ascontiguousarray(lift, dtype=np.float32)
         parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
         log_probs = np.empty(width, dtype=np.float32)
+        effort = self.skip_single | self.bound << 1 | self.live_only << 2
         found = self._library.adgram_step(
             self._model.address, self._space.address, self._context.handle.address, self._search.address,
-            live.ctypes.data, None if lift is None else lift.ctypes.data, width, self.skip_single, self.bound,
+            live.ctypes.data, None if lift is None else lift.ctypes.data, width, effort,
             parents.ctypes.data, codes.ctypes.data, log_probs.ctypes.data,
         )  # fmt: skip
         _checked(found >= 0)

@@ -6,7 +6,7 @@ from ctypes import POINTER, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-ABI = 2
+ABI = 3
 INSTRUCTION_SETS = {1: "AVX2", 2: "AVX-512"}
 
 floats = POINTER(c_float)
@@ -44,7 +44,7 @@ _SIGNATURES = {
     "adgram_search_delete": (None, (c_void_p,)),
     "adgram_search_begin": (None, (c_void_p,)),
     "adgram_search_computed": (c_int64, (c_void_p,)),
-    "adgram_step": (c_int, (*(c_void_p,) * 6, c_int, c_int, c_int, *(c_void_p,) * 3)),
+    "adgram_step": (c_int, (*(c_void_p,) * 6, c_int, c_int, *(c_void_p,) * 3)),
 }
 
 

@@ -72,7 +72,7 @@ auto guarded(Make make) -> decltype(make()) {
 
 #define ADGRAM_C extern "C" __attribute__((visibility("default")))
 
-ADGRAM_C int adgram_abi() { return 2; }
+ADGRAM_C int adgram_abi() { return 3; }
 ADGRAM_C int adgram_level() { return chosen_level; }
 // Chooses a lesser instruction set (for tests); returns the level that is now in force.
 ADGRAM_C int adgram_set_level(int level) {
@@ -193,11 +193,11 @@ ADGRAM_C void adgram_search_begin(Search* search) {
 ADGRAM_C int64_t adgram_search_computed(const Search* search) { return search->computed; }
 
 // One level of a search: live [beams, K] bytes 0 or 1, lift [beams, K] or null; the outputs have room for `width`.
-// Returns the number of survivors, or -1 if it could not be done.
+// effort: bits 1, 2, 4 for the three means of Effort. Returns the number of survivors, or -1 if it could not be done.
 ADGRAM_C int adgram_step(const Model* model, Workspace* space, const Context* context, Search* search, const uint8_t* live,
-                         const float* lift, int width, int skip_single, int bound, int64_t* parents, int64_t* codes, float* log_probs) {
+                         const float* lift, int width, int effort, int64_t* parents, int64_t* codes, float* log_probs) {
     try {
-        return functions().step(*model, *space, *context, *search, live, lift, width, Effort{skip_single != 0, bound != 0},
+        return functions().step(*model, *space, *context, *search, live, lift, width, Effort{(effort & 1) != 0, (effort & 2) != 0, (effort & 4) != 0},
                                 Selected{parents, codes, log_probs});
     } catch (...) {
         return -1;

@@ -127,6 +127,7 @@ struct Selected {  // where a step writes its survivors, best first
 struct Effort {  // what exactness allows to skip; all on when serving, off to measure what each brings
     bool skip_single = true;  // a beam with one live child at the last level: the child's probability is 1
     bool bound = true;        // a beam below the W-th candidate can have no child above it
+    bool live_only = true;    // where few children live, only their logits
 };
 
 struct Functions {

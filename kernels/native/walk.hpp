@@ -163,12 +163,11 @@ inline void decode_rows(const Model& model, Workspace& space, const Context& con
 }
 
 // Offers the children of rows whose states stand in space.x. Where few children live, only their logits are computed.
-inline void offer_rows(const Model& model, Workspace& space, const Search& search, const uint8_t* live, const float* lift, const int* rows, int count, int64_t alive, Best& best) {
+inline void offer_rows(const Model& model, Workspace& space, const Search& search, const uint8_t* live, const float* lift, const int* rows, int count, bool few, Best& best) {
     const Linear& head = *model.head[search.level];
     const long stride = model.stride(), ldl = row_stride(head.outputs);
     space.logits.grow(count * ldl);
     float* logits = space.logits.data();
-    const bool few = alive * 16 < static_cast<int64_t>(count) * head.outputs;
     if (!few) linear<After::kNothing>(head, space, space.x.data(), stride, count, space.scale.data(), logits, ldl, 0, head.outputs);
     for (int r = 0; r < count; ++r) {
         const uint8_t* mask = live + static_cast<size_t>(rows[r]) * head.outputs;
@@ -218,8 +217,9 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
             }
             int64_t alive = 0;
             for (int i = from; i < to; ++i) alive += counts[space.rows[i]];
+            const bool few = effort.live_only && alive * 16 < static_cast<int64_t>(to - from) * codes;
             decode_rows(model, space, context, search, space.rows.data() + from, to - from);
-            offer_rows(model, space, search, live, lift, space.rows.data() + from, to - from, alive, best);
+            offer_rows(model, space, search, live, lift, space.rows.data() + from, to - from, few, best);
             search.computed += to - from;
             from = to;
         }

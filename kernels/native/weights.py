@@ -79,6 +79,7 @@ class TokenDecoder:
     norm: Norm
     levels: tuple[Affine, ...]  # L maps [K, D]: the rows of the head that a level can choose from
     first_code: int  # row of `token` where level 0's codes begin; level l's follow K * l later
+    full_head: bool = False  # every level's map scores the codes of all levels: K counts them all, numbered through
 
 
 @dataclass(frozen=True, slots=True)

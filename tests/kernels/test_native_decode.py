@@ -38,7 +38,7 @@ def decode(
     trie = SortedTrie.empty(decoder.codes).inserted(sids.astype(np.int32), np.arange(len(sids), dtype=np.int32))
     admitted = np.ones(len(sids), dtype=bool) if admitted is None else admitted
     run = decoder.search(context)
-    run.skip_single = run.bound = skipping
+    run.skip_single = run.bound = run.live_only = skipping
     prefixes, codes, log_probs = np.zeros(1, dtype=np.int64), np.empty((1, 0), dtype=np.int64), np.zeros(1)
     for level in range(decoder.levels):
         step = run.step(trie.live_children(prefixes, level, admitted), width)
