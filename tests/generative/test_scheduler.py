@@ -1,0 +1,109 @@
+"""The scheduler with a clock moved by hand: promises kept, widths that follow the load, rows that stay bounded."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adgram.core.clock import NS_PER_MS, Deadline, ManualClock
+from adgram.generative.scheduler import PROMPT, FixedStepScheduler, Flight, SchedulerConfig, StepCosts
+
+COSTS = StepCosts(prompt_ms=4.0, prompt_rows=100, level_ms=(0.2, 0.5, 0.5), row_ms=(0.0, 0.05, 0.03))
+
+
+def flight(number: int, clock: ManualClock, timeout_ms: float) -> Flight:
+    return Flight(number, Deadline.after_ms(timeout_ms, clock), clock.monotonic_ns())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    arrivals=st.lists(st.tuples(st.floats(0, 30), st.floats(1, 120)), min_size=1, max_size=60),
+    rows=st.integers(1, 600),
+    in_flight=st.integers(1, 2_000),
+    drain_ms=st.floats(1, 200),
+)
+def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in_flight, drain_ms):
+    """Whatever arrives whenever: what was accepted leaves in time, having read its prompt and then each level once."""
+    clock = ManualClock()
+    config = SchedulerConfig(iteration_rows=rows, rows_in_flight=in_flight, drain_ms=drain_ms)
+    scheduler = FixedStepScheduler(COSTS, config, clock)
+    due, at = [], 0.0
+    for gap_ms, timeout_ms in arrivals:
+        at += gap_ms
+        due.append((int(at * NS_PER_MS), timeout_ms))
+    accepted, left, seen = 0, 0, {}
+    while due or scheduler.flights:
+        while due and due[0][0] <= clock.monotonic_ns():
+            arrived_ns, timeout_ms = due.pop(0)
+            late_ms = (clock.monotonic_ns() - arrived_ns) / NS_PER_MS
+            accepted += scheduler.submit(flight(len(due), clock, timeout_ms - late_ms))
+        steps = scheduler.plan()
+        assert bool(steps) == bool(scheduler.flights)
+        assert len({step.flight.number for step in steps}) == len(steps)
+        taken = sum(COSTS.prompt_rows if step.level == PROMPT else step.width for step in steps)
+        assert len(steps) <= 1 or taken <= rows
+        for step in steps:
+            assert step.level == seen.get(step.flight.number, PROMPT)
+            seen[step.flight.number] = step.level + 1
+            clock.advance(int(COSTS.of(step.level, step.width) * NS_PER_MS))
+            if scheduler.done(step):
+                left += 1
+                assert step.flight.deadline.remaining_ms >= -1e-3
+                assert len(step.flight.widths) == COSTS.levels
+        if not steps and due:
+            clock.advance(max(0, due[0][0] - clock.monotonic_ns()))
+    assert left == accepted
+
+
+def test_beams_are_wide_when_alone_and_narrow_under_load():
+    """One request gets the widest beams; twenty at once get narrower ones, and then wider ones again as they drain."""
+    clock = ManualClock()
+    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(drain_ms=60), clock)
+    assert scheduler.submit(flight(0, clock, 1_000))
+    widths = []
+    for number in range(1, 20):
+        assert scheduler.submit(flight(number, clock, 1_000))
+    while scheduler.flights:
+        for step in scheduler.plan():
+            widths += [step.width] if step.level != PROMPT else []
+            scheduler.done(step)
+    assert widths[0] == 32
+    assert widths[-1] == 128
+    assert widths == sorted(widths)
+
+
+def test_a_request_that_would_be_late_or_make_another_late_is_refused():
+    """Refusal comes at once, and the one that was there first is served."""
+    clock = ManualClock()
+    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(), clock)
+    shortest = COSTS.rest(PROMPT, 32)
+    assert not scheduler.submit(flight(1, clock, shortest - 0.1))
+    assert scheduler.submit(flight(2, clock, shortest + 0.1))
+    assert not scheduler.submit(flight(3, clock, shortest + 0.05))  # it would go first
+    assert not scheduler.submit(flight(4, clock, 2 * shortest - 0.1))
+    assert scheduler.submit(flight(5, clock, 2 * shortest + 0.1))
+    assert [each.number for each in scheduler.flights] == [2, 5]
+
+
+def test_prompts_and_levels_share_an_iteration_within_its_rows():
+    """While one request searches, the next one's prompt is read beside it; a prompt waits for room among the beams."""
+    clock = ManualClock()
+    config = SchedulerConfig(widths=(64,), iteration_rows=170, rows_in_flight=128, drain_ms=1_000)
+    scheduler = FixedStepScheduler(COSTS, config, clock)
+    for number in range(3):
+        assert scheduler.submit(flight(number, clock, 500 + number))
+    planned = []
+    while scheduler.flights:
+        steps = scheduler.plan()
+        planned.append([(step.flight.number, step.level) for step in steps])
+        for step in steps:
+            scheduler.done(step)
+    assert planned[0] == [(0, PROMPT)]  # two prompts are more rows than an iteration has
+    assert planned[1] == [(0, 0), (1, PROMPT)]
+    assert planned[2] == [(0, 1), (1, 0)]  # the third prompt waits: 128 beams are begun
+    assert (2, PROMPT) in planned[4]
+
+
+@pytest.mark.parametrize("level", range(PROMPT, 3))
+def test_the_rest_of_a_flight_costs_what_its_steps_cost(level):
+    """The sum behind every promise."""
+    assert COSTS.rest(level, 32) == pytest.approx(sum(COSTS.of(step, 32) for step in range(level, 3)))
