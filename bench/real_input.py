@@ -37,11 +37,12 @@ from adgram.generative.training.evaluation import RankingScore, ranking_score
 from adgram.generative.training.sequences import UserSequence
 from adgram.programs.children import adgram
 from adgram.programs.deployment import Deployment
+from adgram.programs.proposals import select_users
 from adgram.programs.settings import load
-from adgram.programs.train import HISTORY_KEPT, select_users
 from adgram.proto import bidding_pb2 as wire
 from adgram.proto import bidding_pb2_grpc
 from adgram.proto.openrtb import encode_request
+from adgram.streaming.folds.feedback import HISTORY as HISTORY_KEPT
 from adgram.streaming.log import KafkaPublisher
 
 CONFIG = """\

@@ -14,10 +14,6 @@ class GenerativeConfig:
     memory: bool = True  # False leaves the decoder alone
     neighbours: int = 32  # candidates taken from memory
     history_length: int = 20  # newest items read; the decoder was trained on no more
-    generative_weight: float = (
-        0.1  # share of the decoder in the fused probability; more cost recall on validation events
-    )
-    companion_weight: float = 0.4  # share of the companions in memory's probability, the nearest vectors have the rest
     threads: int = 1  # intra-op threads; one leaves the other cores to other requests
     device: str = "auto"  # "auto": CUDA where there is one, else the CPU
 
@@ -26,13 +22,6 @@ class GenerativeConfig:
             raise ConfigError(
                 "generative: beam_width, neighbours and threads must be at least 1, history_length at least 0"
             )
-        if not 0.0 < self.generative_weight < 1.0:
-            raise ConfigError(
-                f"generative: generative_weight must lie between 0 and 1, not {self.generative_weight}; "
-                "to have one side alone, switch the other off (decoder, memory)"
-            )
-        if not 0.0 <= self.companion_weight < 1.0:
-            raise ConfigError(f"generative: companion_weight must lie in [0, 1), not {self.companion_weight}")
         if not (self.decoder or self.memory):
             raise ConfigError(
                 "generative: decoder and memory are both off, so nothing could be proposed; switch one on"

@@ -144,7 +144,7 @@ class SemanticDecoder(nn.Module):
     def read(self, vectors: Tensor) -> Context:
         """The context of one request. [T, D] item vectors, oldest first, T ≤ history_length (0 is allowed)."""
         states = self.states(vectors[None])[0]
-        key, value = self._key_value(states[None])
+        key, value = self.key_value(states[None])
         return Context(key[0].transpose(0, 1), value[0].transpose(0, 1), states[-1], self.query(states[-1]))
 
     def step(self, context: Context, level: int, codes: Tensor, suffix: Suffix | None) -> CodeStep:
@@ -159,13 +159,13 @@ class SemanticDecoder(nn.Module):
             tokens = tokens + self.code(codes + (level - 1) * self.shape.codes)
         normed = self.suffix_norm(tokens)
         query = self.suffix_query(normed).view(len(codes), self.shape.heads, -1)
-        key, value = self._key_value(normed[:, None], normalise=False)  # [W, 1, H, E]
+        key, value = self.key_value(normed[:, None], normalise=False)  # [W, 1, H, E]
         key, value = key.transpose(1, 2), value.transpose(1, 2)
         if suffix is not None:
             key, value = torch.cat((suffix.key, key), dim=2), torch.cat((suffix.value, value), dim=2)
         mixed = shared_context_attention(query, context.key, context.value, key, value)
         tokens = tokens + self.suffix_dropout(self.suffix_out(mixed.reshape(len(codes), -1)))
-        return CodeStep(self._logits(tokens, level), Suffix(key, value))
+        return CodeStep(self.logits(tokens, level), Suffix(key, value))
 
     def teacher_logits(self, states: Tensor, codes: Tensor) -> Tensor:
         """Logits of every level at every position, given the true codes before it: `step` for all at once.
@@ -185,8 +185,8 @@ class SemanticDecoder(nn.Module):
         tokens = states[:, :, None, :] + self.level.weight + before  # [B, T, L, width]
         normed = self.suffix_norm(tokens)
         query = self.suffix_query(normed).view(batch, positions, levels, shape.heads, -1)
-        context_key, context_value = self._key_value(states)  # [B, T, H, E]
-        key, value = self._key_value(normed.flatten(1, 2), normalise=False)
+        context_key, context_value = self.key_value(states)  # [B, T, H, E]
+        key, value = self.key_value(normed.flatten(1, 2), normalise=False)
         key, value = key.view(query.shape), value.view(query.shape)
         scale = query.shape[-1] ** -0.5
         over_context = torch.einsum("bplhe,bthe->bhplt", query, context_key) * scale
@@ -200,16 +200,16 @@ class SemanticDecoder(nn.Module):
         mixed = torch.einsum("bhplt,bthe->bplhe", weights[..., :positions], context_value)
         mixed = mixed + torch.einsum("bhplm,bpmhe->bplhe", weights[..., positions:], value)
         tokens = tokens + self.suffix_dropout(self.suffix_out(mixed.flatten(3)))
-        return torch.stack([self._logits(tokens[:, :, level], level) for level in range(levels)], dim=2)
+        return torch.stack([self.logits(tokens[:, :, level], level) for level in range(levels)], dim=2)
 
-    def _key_value(self, states: Tensor, normalise: bool = True) -> tuple[Tensor, Tensor]:
+    def key_value(self, states: Tensor, normalise: bool = True) -> tuple[Tensor, Tensor]:
         """Keys and values of the code head's attention, each [B, T, H, E]."""
         normed = self.suffix_norm(states) if normalise else states
         key, value = self.suffix_key_value(normed).chunk(2, dim=-1)
         heads = (*normed.shape[:-1], self.shape.heads, -1)
         return key.view(heads), value.view(heads)
 
-    def _logits(self, tokens: Tensor, level: int) -> Tensor:
+    def logits(self, tokens: Tensor, level: int) -> Tensor:
         """Only this level's K codes are scored (the cropped head), freely and by closeness to codewords. [..., K]"""
         states = self.head_norm(self.suffix_feed(tokens))
         free, near = cast(Tensor, self.head[level](states)), cast(Tensor, self.head_vector[level](states))

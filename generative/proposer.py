@@ -11,14 +11,16 @@ import torch
 
 from ..core.clock import elapsed_ms
 from ..core.decision import Candidate, CandidateSource, Proposal
-from ..core.ports import ProposalContext, Proposer
+from ..core.ports import ProposalContext
 from ..core.snapshot import Snapshot
 from ..kernels.reference import bucket_log_probs
 from .beam import Beams, search
 from .companions import CompanionMemory, Companions, CompanionTable
 from .config import GenerativeConfig
 from .decoder import SemanticDecoder
+from .fusion import Fusion, mixed
 from .history import chosen_items
+from .needs import Needs, Wanted, load_needs
 from .neighbours import matches_of, nearest
 from .weights import load_decoder
 
@@ -38,27 +40,44 @@ NO_COMPANIONS = Companions([], np.empty(0))
 class GenerativeProposer:
     """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.Proposer).
 
-    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), where w is the configured generative weight and
-    p_decoder the item's probability under the beam search (0 if the beams missed it). p_memory itself mixes two
-    memories: (1 - c) times the softmax, over all admitted items, of the profile's match with their vectors, and c times
-    the item's share of the weight of the admitted companions of the history (c = 0 where it has none). With the
-    decoder or memory off, the score is the other's log-probability.
+    Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), with the shares and sharpness of the artefact's
+    `Fusion`. p_decoder is the item's share of what the beams found: their log-probabilities, rescored
+    by the profile's match with each item (0 for items the beams missed). p_memory itself mixes two memories: (1 - c)
+    times the softmax, over all admitted items, of the profile's match with their vectors, and c times the item's share
+    among the admitted companions of the history, rescored likewise (c = 0 where it has none). With the decoder or
+    memory off, the score is the other's log-probability. A candidate's `log_prob` is the decoder's own.
+    With a need in words (see `needs`) p_decoder is that of a search which the need leads, and p_memory the item's
+    probability by how it fits the need.
     Equal scores are ordered by a hash of the item's id.
     """
 
     def __init__(
-        self, decoder: SemanticDecoder, companions: CompanionTable, model: str, config: GenerativeConfig
+        self,
+        decoder: SemanticDecoder,
+        companions: CompanionTable,
+        model: str,
+        config: GenerativeConfig,
+        fusion: Fusion | None = None,
+        needs: Needs | None = None,
     ) -> None:
+        """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard."""
         self._decoder = decoder.eval()
         self._memory = CompanionMemory(companions)
         self._model = model
         self._config = config
+        self._fusion = fusion or Fusion()
         self._device = next(decoder.parameters()).device
+        self._needs = needs
 
     @property
     def model(self) -> str:
         """The checksum of the decoder's artefact."""
         return self._model
+
+    def warm(self, snapshot: Snapshot) -> None:
+        """Makes ready for needs over this snapshot, ahead of any request. Safe beside `propose` in another thread."""
+        if self._needs is not None:
+            self._needs.warm(snapshot)
 
     def propose(self, context: ProposalContext) -> Proposal:
         """At most `limit` admitted items, best first; empty, with its reason, when there are none or no time."""
@@ -72,41 +91,75 @@ class GenerativeProposer:
 
     def _candidates(self, context: ProposalContext) -> tuple[Candidate, ...] | str:
         """The candidates, or the reason why there are none."""
-        snapshot, config = context.snapshot, self._config
+        snapshot, config, fusion = context.snapshot, self._config, self._fusion
         columns = snapshot.items
         refusal = self._refusal(context)
         if refusal:
             return refusal
         admitted = context.admitted & columns.alive
+        wanted = self._needs.wanted(context.need, snapshot, admitted) if self._needs and context.need else None
+        if wanted is not None:
+            return self._wanted(context, wanted, admitted)
         reading = self._decoder.read(torch.from_numpy(self._history_vectors(context)).to(self._device))
         profile = reading.query.cpu().numpy()
-        generated = NOTHING
+        generated = rescored = NOTHING
         if config.decoder:
             beams = search(self._decoder, reading, snapshot.trie, admitted, config.beam_width, context.deadline)
             if beams.late:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, profile)
+            matches = matches_of(profile, columns.vectors, generated.slots)
+            rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches))
         if not config.memory:
-            return self._ranked(snapshot, generated, generated.slots, generated.log_probs, context.limit)
+            return self._ranked(snapshot, generated, rescored.slots, rescored.log_probs, context.limit)
+        beside = self._companions(context, admitted, profile)
+        profile = profile * np.float32(fusion.profile_sharpness)
         near = nearest(profile, columns.vectors, admitted, config.neighbours)
-        beside = self._companions(context, admitted)
         slots = np.union1d(np.union1d(generated.slots, near.slots), beside.slots)
         scores = matches_of(profile, columns.vectors, slots) - near.log_total
         if len(beside.slots):
-            scores = _mixed(_spread(slots, beside), scores, config.companion_weight)
+            scores = mixed(_spread(slots, beside), scores, fusion.of_memory(config.decoder))
         if config.decoder:
-            scores = _mixed(_spread(slots, generated), scores, config.generative_weight)
+            scores = mixed(_spread(slots, rescored), scores, fusion.codes)
         return self._ranked(snapshot, generated, slots, scores, context.limit)
 
-    def _companions(self, context: ProposalContext, admitted: npt.NDArray[np.bool_]) -> _Weighed:
-        """The admitted companions of the history, each with its share of their weight."""
-        companions = self._memory.of(chosen_items(context.history)) if self._config.companion_weight else NO_COMPANIONS
+    def _wanted(
+        self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]
+    ) -> tuple[Candidate, ...] | str:
+        """The candidates for a need: the decoder reads it behind the history, and it leads the search."""
+        snapshot, config = context.snapshot, self._config
+        generated = led = NOTHING
+        if config.decoder:
+            length = min(config.history_length, self._decoder.shape.history_length)
+            vectors = np.concatenate((self._history_vectors(context), wanted.token[None]))
+            reading = self._reader.read(vectors[max(0, len(vectors) - length) :])
+            worth = wanted.worth(snapshot)
+            beams = reading.search(snapshot.trie, admitted, config.beam_width, context.deadline, worth)
+            if beams.late:
+                return "deadline"
+            generated = _items_below(beams, snapshot, admitted, reading.profile)
+            led = _Weighed(generated.slots, wanted.led(generated.slots, generated.log_probs))
+        if not config.memory:
+            return self._ranked(snapshot, generated, led.slots, led.log_probs, context.limit)
+        slots = np.union1d(generated.slots, wanted.nearest(config.neighbours))
+        scores = wanted.log_probs(slots)
+        if config.decoder:
+            scores = mixed(_spread(slots, led), scores, wanted.scales.codes)
+        return self._ranked(snapshot, generated, slots, scores, context.limit)
+
+    def _companions(
+        self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
+    ) -> _Weighed:
+        """The admitted companions of the history, each with its probability among them."""
+        share = self._fusion.of_memory(self._config.decoder)
+        companions = self._memory.of(chosen_items(context.history)) if share else NO_COMPANIONS
         slots = [context.snapshot.slot(item_id) for item_id in companions.item_ids]
         kept = [place for place, slot in enumerate(slots) if slot is not None and admitted[slot]]
         if not kept:
             return NOTHING
-        weights = companions.weights[kept]
-        return _Weighed(np.array([slots[place] for place in kept], dtype=np.int64), np.log(weights / weights.sum()))
+        rows = np.array([slots[place] for place in kept], dtype=np.int64)
+        matches = matches_of(profile, context.snapshot.items.vectors, rows)
+        return _Weighed(rows, self._fusion.of_companions(companions.weights[kept].astype(np.float64), matches))
 
     def _refusal(self, context: ProposalContext) -> str:
         """Why nothing can be proposed whatever the model says; "" when something can."""
@@ -160,8 +213,9 @@ class GenerativeProposer:
         )
 
 
-def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
-    """The proposer whose decoder lies in `folder` (with `tokenizer` beside it); ArtifactError if one does not fit.
+def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
+    """The proposer whose decoder lies in `folder` (with `tokenizer` and perhaps `needs` beside it); ArtifactError if one
+    does not fit.
 
     Sets torch's thread count for the whole process.
     """
@@ -170,7 +224,9 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> Proposer:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_decoder(folder, folder.parent / "tokenizer")
-    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, loaded.model, config)
+    needs = load_needs(folder.parent / "needs")
+    model = f"{loaded.model}+{needs.model}" if needs else loaded.model
+    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, model, config, loaded.fusion, needs)
 
 
 def _items_below(
@@ -198,11 +254,6 @@ def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.floa
     log_probs = np.full(len(slots), -np.inf)
     log_probs[np.searchsorted(slots, some.slots)] = some.log_probs
     return log_probs
-
-
-def _mixed(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
-    """log(weight · exp(one) + (1 - weight) · exp(other)). [M]"""
-    return np.asarray(np.logaddexp(np.log(weight) + one, np.log1p(-weight) + other))
 
 
 def _tie(item_id: str) -> bytes:

@@ -13,32 +13,44 @@ from ..core.artifact import seal, verified
 from ..core.errors import ArtifactError
 from .companions import CompanionTable
 from .decoder import DecoderShape, SemanticDecoder
+from .fusion import Fusion
 from .tokenizer import load_encoder
 
 KIND = "decoder"
-FORMAT = 1
+FORMAT = 2
 _SHAPE = "shape.json"
 _WEIGHTS = "weights.pt"
 _COMPANIONS = "companions.npz"
+_FUSION = "fusion.json"
+_TOKENIZER = "tokenizer.txt"  # its checksum, so that the decoder's own names both
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedDecoder:
-    """A decoder and the companion table beside it, with their artefact's checksum."""
+    """A decoder, the companion table beside it and how they are fused, with their artefact's checksum."""
 
     decoder: SemanticDecoder
     companions: CompanionTable
+    fusion: Fusion
     model: str
+    notes: dict[str, Any]  # its trainer's
 
 
 def save_decoder(
-    folder: Path, decoder: SemanticDecoder, companions: CompanionTable, tokenizer: str, notes: dict[str, Any]
+    folder: Path,
+    decoder: SemanticDecoder,
+    companions: CompanionTable,
+    fusion: Fusion,
+    tokenizer: str,
+    notes: dict[str, Any],
 ) -> None:
     """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
     np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))
+    (folder / _FUSION).write_bytes(msgspec.json.encode(fusion))
+    (folder / _TOKENIZER).write_text(tokenizer, encoding="ascii")
     seal(folder, KIND, FORMAT, {**notes, "tokenizer": tokenizer})
 
 
@@ -56,10 +68,11 @@ def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
         decoder = SemanticDecoder(shape, torch.zeros(shape.levels, shape.codes, shape.vector_width))
         decoder.load_state_dict(torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True))
         companions = _companions(folder / _COMPANIONS)
+        fusion = msgspec.json.decode((folder / _FUSION).read_bytes(), type=Fusion)
     except (msgspec.DecodeError, OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{folder} cannot be read by this version ({reason}); train it again") from error
-    return LoadedDecoder(decoder.eval(), companions, manifest.checksum)
+    return LoadedDecoder(decoder.eval(), companions, fusion, manifest.checksum, manifest.notes)
 
 
 def _columns(table: CompanionTable) -> dict[str, Any]:

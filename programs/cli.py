@@ -20,7 +20,7 @@ _COMMANDS = {
     "world": ("market", "world"),
     "import": ("market", "import_"),
     "train": ("train", "train"),
-    "eval": ("train", "evaluate"),
+    "eval": ("evaluate", "evaluate"),
     "serve": ("serve", "serve"),
     "ingest": ("ingest", "ingest"),
     "simulate": ("simulate", "simulate"),

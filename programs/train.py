@@ -1,40 +1,22 @@
-"""`adgram train` and `adgram eval`: models out of a marketplace, and how well they propose."""
+"""`adgram train`: models out of a marketplace."""
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from ..core import rows
 from ..core.artifact import verified
-from ..core.catalogue import EncodedItem
-from ..core.clock import Clock, Deadline, SystemClock
-from ..core.commit import Commit, Table
-from ..core.errors import ArtifactError, ConfigError, MarketplaceError
-from ..core.feedback import FeedbackKind, Interaction
+from ..core.clock import Clock, SystemClock
+from ..core.errors import ArtifactError, ConfigError
 from ..core.marketplace import Marketplace
-from ..core.ports import ProposalContext, Proposer
 from ..generative.tokenizer import FORMAT as TOKENIZER_FORMAT
-from ..generative.training.evaluation import TOP, RankingScore, chosen_users, ranking_score
-from ..generative.training.sequences import UserSequence, as_rows, user_sequences
-from ..memory.snapshot import MemorySnapshot
-from ..streaming.folds.feedback import HISTORY as HISTORY_KEPT
+from ..generative.weights import FORMAT as DECODER_FORMAT
 
 _STAMP = "train.json"
 
@@ -42,15 +24,6 @@ MarketplaceArgument = Annotated[
     Path, typer.Argument(help="Marketplace folder, from `adgram world` or `adgram import`.")
 ]
 ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: tokenizer/, decoder/ and scorer/.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One row of the table: how a proposer ranked, and what a proposal took."""
-
-    name: str
-    score: RankingScore
-    ms_per_user: float
 
 
 def train(
@@ -73,7 +46,7 @@ def train(
     if minutes <= 0 or threads < 1:
         raise ConfigError(f"train: minutes must be above 0 and threads at least 1, not {minutes} and {threads}")
     console, opened = Console(), Marketplace(marketplace)
-    from ..generative.training.fit import TrainingOptions
+    from ..generative.training.options import TrainingOptions
 
     options = TrainingOptions(minutes=minutes, seed=seed, all_events=all_events, threads=threads)
     notes = {"marketplace": marketplace_digest(opened), "name": opened.manifest.name, "options": asdict(options)}
@@ -83,78 +56,6 @@ def train(
     for row in _train_scorer(opened, models, notes, force, console):
         table.add_row(*row)
     console.print(table)
-
-
-def evaluate(
-    marketplace: MarketplaceArgument,
-    models: ModelsOption = Path("runs/models"),
-    users: Annotated[int | None, typer.Option(help="Ask for this many random users; all of them without it.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the table and each user's ten best items here, as JSON.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Picks the users and breaks the baselines' ties.")] = 0,
-) -> None:
-    """Measure the proposer: Recall and NDCG of each user's last choice, beside popularity and item-kNN."""
-    console, opened = Console(), Marketplace(marketplace)
-    asked = select_users(opened, users, seed)
-    if not asked:
-        raise MarketplaceError(f"{marketplace} has no user with three or more choices, so nothing can be held out")
-    manifest = verified(models / "decoder", "decoder", 1)
-    if manifest.notes.get("marketplace") != marketplace_digest(opened):
-        raise ArtifactError(
-            f"{models} was trained on another marketplace than {marketplace}; run `adgram train` on this one"
-        )
-    leaks = bool(manifest.notes["options"]["all_events"])
-    rankings: dict[str, list[list[str]]] = {}
-    evaluations = []
-    for name, rank in _rankers(opened, models, seed).items():
-        clock = SystemClock()
-        started = clock.monotonic_ns()
-        rankings[name] = [rank(user) for user in _tracked(asked, name, console)]
-        took_ms = (clock.monotonic_ns() - started) / 1e6
-        score = ranking_score(rankings[name], [user.target for user in asked])
-        evaluations.append(Evaluation(name, score, took_ms / len(asked)))
-    console.print(_score_table(opened.manifest.name, evaluations))
-    console.print(
-        f"Protocol: {len(asked)} users, leave-one-out: the last choice is asked for among the whole catalogue, "
-        f"items of the history are masked (the newest {HISTORY_KEPT} events, as served). The validation choice "
-        "(last but one) is in the history, but no model or count was trained on it. "
-        "fused = what `adgram serve` proposes.",
-        highlight=False,
-    )
-    if leaks:
-        console.print(
-            "[bold red]The models were trained with --all and have seen the answers: learned rows are no forecast.[/]"
-        )
-    if out is not None:
-        _write_report(out, marketplace, models, manifest.checksum, seed, leaks, asked, rankings, evaluations)
-
-
-def select_users(marketplace: Marketplace, users: int | None, seed: int) -> list[UserSequence]:
-    """The users `evaluate` asks about, so that a served system can be asked about the same."""
-    return chosen_users(user_sequences(marketplace), users, seed)
-
-
-def history_of(user: UserSequence) -> tuple[Interaction, ...]:
-    """What is known of a user when their last choice is asked for, as the engine would hold it."""
-    newest = user.history[-HISTORY_KEPT:]
-    return tuple(Interaction(item_id, FeedbackKind.CONVERSION, place) for place, item_id in enumerate(newest))
-
-
-def folded(encoded: Sequence[EncodedItem]) -> MemorySnapshot:
-    """A snapshot of nothing but these items, made as the engine makes its own: by folding a commit."""
-    entries = tuple(rows.row(Table.ITEM, entry.item.item_id, entry) for entry in encoded)
-    return MemorySnapshot.empty(1).fold(Commit(0, 1, 1, 0, 0, {}, entries))
-
-
-def proposed(proposer: Proposer, snapshot: MemorySnapshot, user: UserSequence, clock: Clock) -> list[str]:
-    """The ten best items for a user when every living item but those of the history is admitted."""
-    history = history_of(user)
-    admitted = snapshot.items.alive.copy()
-    admitted[[slot for slot in (snapshot.slot(event.item_id) for event in history) if slot is not None]] = False
-    # Ten seconds: quality is measured here, lateness elsewhere.
-    context = ProposalContext(snapshot, admitted, history, TOP, Deadline.after_ms(10_000, clock))
-    return [candidate.item_id for candidate in proposer.propose(context).candidates]
 
 
 def marketplace_digest(marketplace: Marketplace) -> str:
@@ -171,14 +72,15 @@ def marketplace_digest(marketplace: Marketplace) -> str:
 def _train_proposer(
     marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, clock: Clock, console: Console
 ) -> list[tuple[str, str, str]]:
-    from ..generative.training.fit import TrainingOptions, fit
+    from ..generative.training.fit import fit
+    from ..generative.training.options import TrainingOptions
 
     if (
         not force
-        and _is_current(models / "decoder", "decoder", 1, notes)
+        and _is_current(models / "decoder", "decoder", DECODER_FORMAT, notes)
         and _is_current(models / "tokenizer", "tokenizer", TOKENIZER_FORMAT, notes)
     ):
-        return [("proposer", "up to date", str(verified(models / "decoder", "decoder", 1).checksum))]
+        return [("proposer", "up to date", str(verified(models / "decoder", "decoder", DECODER_FORMAT).checksum))]
     with _progress(console) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -232,49 +134,6 @@ def _figures(report: Any, prefix: str = "") -> list[tuple[str, str]]:
     return lines
 
 
-def _rankers(marketplace: Marketplace, models: Path, seed: int) -> dict[str, Callable[[UserSequence], list[str]]]:
-    """Every row of the table: from a user to at most ten item ids, best first."""
-    import numpy as np
-
-    from ..generative.config import GenerativeConfig
-    from ..generative.proposer import load_proposer
-    from ..generative.tokenizer import load_encoder
-    from ..generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
-
-    items = marketplace.items()
-    ids = [item.item_id for item in items]
-    row_of = {item_id: row for row, item_id in enumerate(ids)}
-    training = as_rows([user.training for user in user_sequences(marketplace)], row_of)
-
-    def counted(scorer: Popularity | ItemKnn) -> Callable[[UserSequence], list[str]]:
-        rng = np.random.default_rng(seed)
-
-        def rank(user: UserSequence) -> list[str]:
-            history = np.array([row_of[item_id] for item_id in user.history[-HISTORY_KEPT:]])
-            return [ids[row] for row in best(scorer.scores(history), history, TOP, rng)]
-
-        return rank
-
-    snapshot, clock, config = (
-        folded(load_encoder(models / "tokenizer").encode(items)),
-        SystemClock(),
-        GenerativeConfig(),
-    )
-
-    def learned(settings: GenerativeConfig) -> Callable[[UserSequence], list[str]]:
-        proposer = load_proposer(models / "decoder", settings)
-        return lambda user: proposed(proposer, snapshot, user, clock)
-
-    return {
-        "popularity": counted(Popularity(training, len(ids))),
-        "item-kNN, plain": counted(ItemKnn(training, len(ids), PLAIN_KNN)),
-        "item-kNN, tuned on Beauty": counted(ItemKnn(training, len(ids), TUNED_KNN)),
-        "generative alone": learned(replace(config, memory=False)),
-        "memory alone": learned(replace(config, decoder=False)),
-        "fused": learned(config),
-    }
-
-
 def _progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description:>10}"),
@@ -284,45 +143,3 @@ def _progress(console: Console) -> Progress:
         TextColumn("{task.fields[words]}"),
         console=console,
     )
-
-
-def _tracked(users: Sequence[UserSequence], name: str, console: Console) -> Any:
-    columns = (TextColumn(f"{name:>26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield from progress.track(users)
-
-
-def _score_table(name: str, evaluations: Sequence[Evaluation]) -> RichTable:
-    table = RichTable("", "Recall@5", "NDCG@5", "Recall@10", "NDCG@10", "ms per user", title=f"next choice on {name}")
-    for evaluation in evaluations:
-        score = evaluation.score
-        figures = (score.recall_at_5, score.ndcg_at_5, score.recall_at_10, score.ndcg_at_10)
-        table.add_row(evaluation.name, *(f"{figure:.4f}" for figure in figures), f"{evaluation.ms_per_user:.1f}")
-    return table
-
-
-def _write_report(
-    out: Path,
-    marketplace: Path,
-    models: Path,
-    checksum: str,
-    seed: int,
-    leaks: bool,
-    asked: Sequence[UserSequence],
-    rankings: dict[str, list[list[str]]],
-    evaluations: Sequence[Evaluation],
-) -> None:
-    """Afterwards `out` holds the scores of all rows, and per user the target and the ten best items of `fused`."""
-    report = {
-        "marketplace": os.fspath(marketplace),
-        "models": os.fspath(models),
-        "decoder": checksum,
-        "seed": seed,
-        "trained_on_answers": leaks,
-        "rows": {evaluation.name: asdict(evaluation.score) for evaluation in evaluations},
-        "ms_per_user": {evaluation.name: evaluation.ms_per_user for evaluation in evaluations},
-        "targets": {user.user_id: user.target for user in asked},
-        "fused": {user.user_id: ranking for user, ranking in zip(asked, rankings["fused"], strict=True)},
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))

@@ -1,1 +1,1 @@
-"""Trains the tokenizer and the decoder; imported by programs.train alone."""
+"""Trains the tokenizer and the decoder; imported by the programs that train and evaluate."""

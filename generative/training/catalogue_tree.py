@@ -19,6 +19,7 @@ class CatalogueTree:
     children: tuple[Tensor, ...]  # per level: [P_l, K] bool, which codes go on
     bounds: tuple[Tensor, ...]  # per level: [P_l, K + 1] int64, where each child's items begin in `order`
     order: Tensor  # [N] item rows by semantic ID
+    sids: Tensor  # [N, L] int64, by row
 
     @classmethod
     def of(cls, sids: npt.NDArray[np.int32], codes: int) -> "CatalogueTree":
@@ -36,7 +37,14 @@ class CatalogueTree:
             prefixes.append(torch.from_numpy(known))
             bounds.append(torch.from_numpy(begins))
             children.append(torch.from_numpy(np.diff(begins, axis=1) > 0))
-        return cls(codes, tuple(prefixes), tuple(children), tuple(bounds), torch.from_numpy(order))
+        return cls(
+            codes,
+            tuple(prefixes),
+            tuple(children),
+            tuple(bounds),
+            torch.from_numpy(order),
+            torch.from_numpy(sids.astype(np.int64)),
+        )
 
     @property
     def levels(self) -> int:

@@ -7,19 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ...core.clock import Deadline, ManualClock
 from ...kernels.reference import masked_log_softmax
-from ..beam import search
 from ..decoder import SemanticDecoder
+from .batched import read_all, search_all
 from .catalogue_tree import CatalogueTree
+from .likelihood import full_cross_entropy
 from .schedule import Batch
 
-_NEGATIVES = 2048  # items the profile is told apart from in a batch; the first stage did it against all
 _PROFILE_WEIGHT = 0.5  # its loss beside the codes' (which is the main task here)
 _TEACHER_WEIGHT = 0.6  # of the first stage's whole distribution; the rest is what was really chosen
 _BEAMS = 32  # as served
+_ROWS = 128  # of the teacher at once, so that they stay near the core
 
 
 class CodeModel(nn.Module):
@@ -44,8 +43,8 @@ class CodeModel(nn.Module):
         self._ordered = self.item_vectors[self.tree.order]
         self._place = torch.argsort(self.tree.order)  # [N] where each item stands in that order
 
-    def loss(self, batch: Batch, rng: np.random.Generator) -> Tensor:
-        """The codes' cross-entropy with teacher and truth, plus the profile's with truth against sampled items."""
+    def loss(self, batch: Batch) -> Tensor:
+        """The codes' cross-entropy with teacher and truth, plus the profile's with the truth."""
         inputs = self.item_vectors[batch.rows[:, :-1]]
         states = self.decoder.states(inputs)  # [B, T, width]
         targets = batch.rows[batch.real]  # [M]
@@ -57,16 +56,26 @@ class CodeModel(nn.Module):
         spelled = log_probs.gather(2, codes[..., None]).squeeze(2).sum(dim=1)  # [M]
         with torch.no_grad():
             teacher = self._teacher[0]
-            matches = teacher.query(teacher.states(inputs)[batch.real]) @ self._ordered.T  # [M, N]
-            matches = self._without_history(matches, batch)
-            shares = self.tree.shares(matches.softmax(dim=1), places)  # [M, L, K]
+            profiles = teacher.query(teacher.states(inputs)[batch.real])  # [M, D]
+            shares = self._shares(profiles, batch, places)  # [M, L, K]
         taught = (shares * log_probs.masked_fill(~live, 0.0)).sum(dim=(1, 2))  # [M]
-        named = self._named(self.decoder.query(states[batch.real]), targets, rng)
+        named = full_cross_entropy(self.decoder.query(states[batch.real]), self.item_vectors, targets)
         codes_loss = _TEACHER_WEIGHT * taught.mean() + (1 - _TEACHER_WEIGHT) * spelled.mean()
-        return -codes_loss - _PROFILE_WEIGHT * named.mean()
+        return _PROFILE_WEIGHT * named - codes_loss
 
-    def _without_history(self, matches: Tensor, batch: Batch) -> Tensor:
-        """The matches [M, N] with every item that came earlier in its sequence at -inf, in place.
+    def _shares(self, profiles: Tensor, batch: Batch, places: list[Tensor]) -> Tensor:
+        """How the teacher's distributions divide along the true paths, some rows at a time. [M, L, K]"""
+        earlier = self._earlier(batch)
+        shares = []
+        for start in range(0, len(profiles), _ROWS):
+            matches = profiles[start : start + _ROWS] @ self._ordered.T  # [R, N]
+            within = (earlier[0] >= start) & (earlier[0] < start + _ROWS)
+            matches[earlier[0][within] - start, earlier[1][within]] = -torch.inf
+            shares.append(self.tree.shares(matches.softmax(dim=1), [place[start : start + _ROWS] for place in places]))
+        return torch.cat(shares)
+
+    def _earlier(self, batch: Batch) -> Tensor:
+        """Every event's row among the batch's M and, in the tree's order, the place of an item chosen before it. [2, S]
 
         What was chosen is not admitted again. The teacher likes it all the same, and a node that keeps this liking
         would hand it on, once the item is masked, to whatever else lies below.
@@ -76,31 +85,22 @@ class CodeModel(nn.Module):
         sequence, later, earlier = torch.nonzero(
             batch.real[:, :, None] & torch.ones(length, length, dtype=torch.bool).tril(-1), as_tuple=True
         )
-        matches[rows[sequence, later], self._place[batch.rows[sequence, earlier]]] = -torch.inf
-        return matches
-
-    def _named(self, profile: Tensor, targets: Tensor, rng: np.random.Generator) -> Tensor:
-        """Log-probability of the targets [M] under the profiles [M, D], estimated on sampled items."""
-        items = len(self.item_vectors)
-        negatives = torch.from_numpy(rng.integers(items, size=min(_NEGATIVES, items)))
-        hit = (profile * self.item_vectors[targets]).sum(dim=1, keepdim=True)
-        # A uniform sample of n out of N stands for all N, so each negative counts N / n times.
-        misses = profile @ self.item_vectors[negatives].T + np.log(items / len(negatives))
-        misses = misses.masked_fill(targets[:, None] == negatives, -torch.inf)
-        return functional.log_softmax(torch.cat((hit, misses), dim=1), dim=1)[:, 0]
+        return torch.stack((rows[sequence, later], self._place[batch.rows[sequence, earlier]]))
 
     def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
         """NDCG of the targets' semantic IDs among the best `top` found by the served beam search, histories masked."""
-        gain, length = 0.0, self.decoder.shape.history_length
-        always = Deadline(1, ManualClock())  # this clock stands still before it
-        for history, target in zip(histories, targets.tolist(), strict=True):
-            context = self.decoder.read(self.item_vectors[history[-length:]])
-            admitted = np.ones(len(self.item_vectors), dtype=np.bool_)
-            admitted[history] = False
-            ranking = search(self.decoder, context, self.tree, admitted, _BEAMS, always).semantic_ids[:top]
-            aim = tuple(self.sids[target].tolist())
-            gain += 1 / np.log2(ranking.index(aim) + 2) if aim in ranking else 0.0
-        return float(gain) / max(len(histories), 1)
+        gain = 0.0
+        for start in range(0, len(histories), 256):
+            chunk = histories[start : start + 256]
+            readings = read_all(self.decoder, self.item_vectors, chunk)
+            found = search_all(self.decoder, readings, self.tree, chunk, _BEAMS)
+            aims = self.sids[torch.from_numpy(targets[start : start + 256])]  # [U, L]
+            places = self.tree.prefixes[-1][self.tree.places(aims)[-1]]
+            hit = (found.prefixes == places[:, None]) & (found.codes == aims[:, -1:])
+            hit &= torch.isfinite(found.log_probs)
+            ranks = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), top)
+            gain += float(torch.where(ranks < top, 1 / torch.log2(ranks + 2.0), 0.0).sum())
+        return gain / max(len(histories), 1)
 
     def log_likelihood(self, vectors: Tensor, target: int) -> float:
         """Log-probability of one item's semantic ID given a history [T, D], as trained: all levels at once."""

@@ -2,13 +2,12 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ...core.artifact import verified
@@ -16,45 +15,28 @@ from ...core.clock import Clock, elapsed_ms
 from ...core.errors import MarketplaceError
 from ...core.marketplace import Marketplace
 from ..companions import CompanionTable
-from ..decoder import DecoderShape, SemanticDecoder
-from ..tokenizer import ItemTokenizer, TokenizerWeights, load_encoder, save_tokenizer
+from ..decoder import DecoderShape
+from ..fusion import Fusion
+from ..tokenizer import load_encoder, save_tokenizer
 from ..weights import FORMAT, KIND, save_decoder
-from .baselines import TUNED_KNN, ItemKnn
-from .codebook import codes_for, distinct_last_codes, fit_codebooks, quantise
-from .codes import CodeModel
-from .content import ContentSpace, behaviour_vectors, fit_content, ridge
-from .interest import InterestModel
-from .schedule import Plan, Report, Stage, shuffled_batches
-from .sequences import UserSequence, as_rows, user_sequences, windows
+from .baselines import TUNED_KNN, ItemKnn, KnnSettings
+from .blending import fitted_fusion
+from .catalogue_tree import CatalogueTree
+from .codebook import codes_for
+from .companionship import best_settings, companion_table
+from .content import fit_content
+from .options import TrainingOptions
+from .pools import Sources, joined
+from .schedule import Report
+from .sequences import HeldOut, UserSequence, as_rows, user_sequences
+from .stages import TrainingData, learn_codes, learn_interest, tokenizer_weights
 
 MS_PER_MINUTE = 60_000
+FIRST_STAGE = "interest"
+"""Folder of the first stage's network, kept beside the decoder as what it is to be compared with."""
 _MIN_EVENTS = 100  # below this there is nothing to learn from, and every figure would be noise
-_RIDGE = 1.0  # content vectors have unit length, so this equals one item's worth of doubt
-_FIRST_SHARE = 0.6  # of the minutes: naming among all items costs more per epoch than spelling codes
-_COMPANIONS = 100  # kept per item: 50 cost .002 of recall on Beauty, more cost time at serving
-_SEARCHED_USERS = 1000
-_VALIDATION_USERS = 3000  # NDCG to about .005, in two seconds
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingOptions:
-    """What shapes the models; part of what decides whether trained ones are up to date."""
-
-    minutes: float = 15.0
-    seed: int = 0
-    all_events: bool = False  # True: learn from every event (to serve); False: hold two a user out (to evaluate)
-    levels: int = 3
-    codes: int = 0  # 0: chosen by the catalogue's size
-    content_width: int = 128
-    vector_width: int = 64
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    history_length: int = 20
-    dropout: float = 0.5
-    interest_epochs: int = 16
-    code_epochs: int = 24
-    threads: int = 1
+_FIRST_SHARE = 0.6  # of the minutes: naming among all items needs the most epochs
+_FUSION_USERS = 6000  # NDCG to about .003; differences between fusions of the same users are finer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +51,9 @@ class GenerativeReport:
     colliding_items: int  # items that share their semantic ID with another
     validation_profile_ndcg: float  # of the profile alone, best epoch of the first stage, at 10
     validation_code_ndcg: float  # of the decoder alone, best epoch of the second stage, at 10
+    companions: KnnSettings
+    fusion: Fusion
     minutes: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """Everything the stages read, as item rows."""
-
-    training: list[npt.NDArray[np.int64]]
-    histories: list[npt.NDArray[np.int64]]  # of validation: the training part of some users
-    targets: npt.NDArray[np.int64]  # their validation items
-    met: npt.NDArray[np.bool_]  # [N]
 
 
 def fit(
@@ -120,24 +94,44 @@ def fit(
     )
     report("content", 1.0, f"{content.vectors.shape[1]} dimensions")
 
+    settings = TUNED_KNN
+    if not options.all_events:
+        settings = best_settings(
+            data.training, len(items), data.validation, lambda done, words: report("companions", done, words)
+        )
+    companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
+
     left = options.minutes - elapsed_ms(started, clock) / MS_PER_MINUTE
-    first = _learn_interest(content, data, shape, options, left * _FIRST_SHARE, checkpoints, clock, report, rng)
+    first = learn_interest(content, data, shape, options, left * _FIRST_SHARE, checkpoints, clock, report, rng)
     shutil.rmtree(models / "tokenizer", ignore_errors=True)
     save_tokenizer(
         models / "tokenizer",
-        _tokenizer_weights(content, first.model, data, item_ids, shape, rng),
+        tokenizer_weights(content, first.model, data, item_ids, shape, rng),
         notes,
     )
     tokenizer = load_encoder(models / "tokenizer")
     encoded = tokenizer.encode(items)
     vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
     sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
+    shutil.rmtree(models / FIRST_STAGE, ignore_errors=True)
+    profile_alone = Fusion(companions=0.0, companions_without_codes=0.0)
+    save_decoder(
+        models / FIRST_STAGE, first.model.decoder, CompanionTable.empty(), profile_alone, tokenizer.model, notes
+    )
 
     # A resumed first stage has spent its time before this run began.
     left = options.minutes - max(elapsed_ms(started, clock) / MS_PER_MINUTE, first.minutes)
-    second = _learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, left, checkpoints, clock, report)
+    second = learn_codes(first.model, tokenizer, vectors, sids, data, shape, options, left, checkpoints, clock, report)
+    fusion = Fusion()
+    if not options.all_events:  # who has seen the answers cannot be weighed by them
+        sources = Sources(
+            second.decoder, torch.from_numpy(vectors), CatalogueTree.of(sids, shape.codes), companions, item_ids
+        )
+        fusion = _fused(sources, data.validation.first(_FUSION_USERS), report)
     shutil.rmtree(models / "decoder", ignore_errors=True)
-    save_decoder(models / "decoder", second.decoder, _companion_table(data, item_ids), tokenizer.model, notes)
+    save_decoder(
+        models / "decoder", second.decoder, companions, fusion, tokenizer.model, {**notes, "knn": asdict(settings)}
+    )
     shutil.rmtree(checkpoints)
     _, sharing = np.unique(sids, axis=0, return_counts=True)
     return GenerativeReport(
@@ -149,24 +143,24 @@ def fit(
         int(sharing[sharing > 1].sum()),
         first.figure,
         second.figure,
+        settings,
+        fusion,
         elapsed_ms(started, clock) / MS_PER_MINUTE,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Interest:
-    model: InterestModel
-    figure: float
-    minutes: float
+def _fused(sources: Sources, asked: HeldOut, report: Report) -> Fusion:
+    """The fusion that serves these users best."""
+    if not len(asked.targets):
+        return Fusion()
+    pools = []
+    for pool in sources.pools(asked):
+        pools.append(pool)
+        report("fusion", 0.5 * len(pools) * 256 / len(asked.targets), "asking every source")
+    return fitted_fusion(joined(pools), lambda done, words: report("fusion", 0.5 + done / 2, words))
 
 
-@dataclass(frozen=True, slots=True)
-class _Codes:
-    decoder: SemanticDecoder
-    figure: float
-
-
-def _data(sequences: Sequence[UserSequence], row_of: dict[str, int], options: TrainingOptions) -> _Data:
+def _data(sequences: Sequence[UserSequence], row_of: dict[str, int], options: TrainingOptions) -> TrainingData:
     learned = [sequence.item_ids if options.all_events else sequence.training for sequence in sequences]
     training = as_rows(learned, row_of)
     met = np.zeros(len(row_of), dtype=np.bool_)
@@ -176,123 +170,10 @@ def _data(sequences: Sequence[UserSequence], row_of: dict[str, int], options: Tr
     testable = [
         sequence for sequence in sequences if sequence.testable and sequence.item_ids[-2] not in sequence.training
     ]
-    chosen = np.random.default_rng(options.seed).permutation(len(testable))[:_VALIDATION_USERS]
+    chosen = np.random.default_rng(options.seed).permutation(len(testable))
     histories = as_rows([testable[row].training for row in chosen], row_of)
     targets = np.array([row_of[testable[row].item_ids[-2]] for row in chosen], dtype=np.int64)
-    return _Data(training, histories, targets, met)
-
-
-def _learn_interest(
-    content: ContentSpace,
-    data: _Data,
-    shape: DecoderShape,
-    options: TrainingOptions,
-    minutes: float,
-    checkpoints: Path,
-    clock: Clock,
-    report: Report,
-    rng: np.random.Generator,
-) -> _Interest:
-    behaviour = behaviour_vectors(data.training, len(data.met), shape.vector_width, rng)
-    placed = np.flatnonzero(np.linalg.norm(behaviour, axis=1) > 0)
-    interest = ridge(content.vectors[placed], behaviour[placed], _RIDGE)
-    offsets = np.zeros_like(behaviour)
-    offsets[placed] = behaviour[placed] - content.vectors[placed] @ interest
-    torch.manual_seed(options.seed)
-    empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
-    model = InterestModel(SemanticDecoder(shape, empty), content.vectors, interest, offsets, data.met)
-    cut = windows(data.training, shape.history_length + 1)
-    plan = Plan("interest", options.interest_epochs, minutes, 1e-3, options.seed)
-    stage = Stage(plan, model, clock, checkpoints / "interest.pt")
-    stage.run(
-        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
-        lambda batch, _: model.loss(batch),
-        lambda: model.ndcg(data.histories, data.targets),
-        report,
-    )
-    return _Interest(model, stage.best, stage.spent_s / 60)
-
-
-def _tokenizer_weights(
-    content: ContentSpace,
-    model: InterestModel,
-    data: _Data,
-    item_ids: Sequence[str],
-    shape: DecoderShape,
-    rng: np.random.Generator,
-) -> TokenizerWeights:
-    """The first stage's item vectors in the tokenizer's form, with codebooks fitted to them."""
-    with torch.inference_mode():
-        vectors = model.vectors().numpy()
-    met = sorted(np.flatnonzero(data.met).tolist(), key=lambda row: item_ids[row])
-    middle = vectors.mean(axis=0)
-    codebooks = fit_codebooks(vectors, shape.levels, shape.codes, rng)
-    return TokenizerWeights(
-        idf=content.idf,
-        content=content.projection,
-        interest=model.interest.detach().numpy(),
-        known_ids=np.array([item_ids[row] for row in met]),
-        known_offsets=model.offsets.detach().numpy()[met],
-        known_last_codes=distinct_last_codes(vectors[met], quantise(vectors[met], codebooks), codebooks),
-        default=(middle / np.linalg.norm(middle)).astype(np.float32),
-        codebooks=codebooks,
-    )
-
-
-def _learn_codes(
-    interest: InterestModel,
-    tokenizer: ItemTokenizer,
-    vectors: npt.NDArray[np.float32],
-    sids: npt.NDArray[np.int32],
-    data: _Data,
-    shape: DecoderShape,
-    options: TrainingOptions,
-    minutes: float,
-    checkpoints: Path,
-    clock: Clock,
-    report: Report,
-) -> _Codes:
-    decoder = SemanticDecoder(shape, torch.from_numpy(tokenizer.weights.codebooks))
-    learned = {name: value for name, value in interest.decoder.state_dict().items() if name != "codebooks"}
-    decoder.load_state_dict(learned, strict=False)
-    for head in decoder.head_vector:
-        head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
-    model = CodeModel(decoder, vectors, sids)
-    cut = windows(data.training, shape.history_length + 1)
-    # A search takes some 5 ms: a share of the training, so that small catalogues stay quick.
-    searched = min(_SEARCHED_USERS, len(data.training) // 20 + 1)
-    plan = Plan("codes", options.code_epochs, minutes, 1e-3, options.seed + 1)
-    stage = Stage(plan, model, clock, checkpoints / "codes.pt")
-    stage.run(
-        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
-        model.loss,
-        lambda: model.ndcg(data.histories[:searched], data.targets[:searched]),
-        report,
-    )
-    return _Codes(decoder, stage.best)
-
-
-def _companion_table(data: _Data, item_ids: Sequence[str]) -> CompanionTable:
-    """The strongest companions of every item that was met, counted on the training events."""
-    settings = TUNED_KNN
-    similar = ItemKnn(data.training, len(item_ids), settings).similar
-    met = sorted(np.flatnonzero(data.met).tolist(), key=lambda row: item_ids[row])
-    place = np.full(len(item_ids), -1, dtype=np.int32)
-    place[met] = np.arange(len(met))
-    companions, weights = [], []
-    for row in met:
-        low, high = similar.indptr[row], similar.indptr[row + 1]
-        strongest = np.argsort(-similar.data[low:high], kind="stable")[:_COMPANIONS]
-        companions.append(place[similar.indices[low:high][strongest]])
-        weights.append(similar.data[low:high][strongest].astype(np.float32))
-    return CompanionTable(
-        item_ids=np.array([item_ids[row] for row in met]),
-        bounds=np.cumsum([0, *map(len, companions)]),
-        companions=np.concatenate(companions),
-        weights=np.concatenate(weights),
-        decay=settings.decay,
-        last=settings.last,
-    )
+    return TrainingData(training, HeldOut(histories, targets), met)
 
 
 def _checkpoints(models: Path, notes: dict[str, Any]) -> Path:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..decoder import SemanticDecoder
+from .likelihood import full_cross_entropy
 from .schedule import Batch, padded
 
 _COLD = 0.1  # share of items seen by their content alone in a batch, so that content alone will do for a new item
@@ -50,7 +51,7 @@ class InterestModel(nn.Module):
         """Mean negative log-likelihood of each next choice among all items."""
         vectors = self.vectors()
         states = self.decoder.states(vectors[batch.rows[:, :-1]])[batch.real]  # [M, width]
-        return functional.cross_entropy(self.decoder.query(states) @ vectors.T, batch.rows[batch.real])
+        return full_cross_entropy(self.decoder.query(states), vectors, batch.rows[batch.real])
 
     def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
         """NDCG of the targets among the best `top`, items of the history masked."""

@@ -39,6 +39,18 @@ class UserSequence:
         return len(self.item_ids) > HELD_OUT and self.target not in self.history
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Users asked about: what each had chosen, and what came next. All as item rows."""
+
+    histories: list[npt.NDArray[np.int64]]  # [U], oldest first
+    targets: npt.NDArray[np.int64]  # [U]
+
+    def first(self, users: int) -> "HeldOut":
+        """The first `users` of them."""
+        return HeldOut(self.histories[:users], self.targets[:users])
+
+
 def user_sequences(marketplace: Marketplace) -> list[UserSequence]:
     """Every user's sequence from the interactions log, by (event time, stored order); users by id."""
     table = marketplace.log("interactions")

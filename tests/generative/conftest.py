@@ -9,7 +9,8 @@ import torch
 from adgram.core.catalogue import Item
 from adgram.core.clock import SystemClock
 from adgram.core.marketplace import Manifest, Marketplace, write_entities, write_log, write_manifest
-from adgram.generative.training.fit import TrainingOptions, fit
+from adgram.generative.training.fit import fit
+from adgram.generative.training.options import TrainingOptions
 
 GARDEN = ["spade", "rake", "hose", "seed", "pot", "soil", "fern", "moss", "tulip", "hedge"]
 KITCHEN = ["pan", "wok", "knife", "ladle", "bowl", "whisk", "grill", "spoon", "plate", "oven"]

@@ -22,6 +22,7 @@ from adgram.generative.config import GenerativeConfig
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.proposer import GenerativeProposer, load_proposer
 from adgram.generative.tokenizer import load_encoder
+from adgram.generative.weights import FORMAT
 from adgram.memory.snapshot import MemorySnapshot
 
 SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
@@ -196,18 +197,16 @@ def test_a_decoder_of_another_tokenizer_is_refused(models: Path, tmp_path: Path)
     """Codes of one tokenizer mean nothing to a decoder trained with another."""
     shutil.copytree(models, tmp_path / "models")
     folder = tmp_path / "models" / "decoder"
-    notes = verified(folder, "decoder", 1).notes
+    notes = verified(folder, "decoder", FORMAT).notes
     (folder / "manifest.json").unlink()
-    seal(folder, "decoder", 1, {**notes, "tokenizer": "another"})
+    seal(folder, "decoder", FORMAT, {**notes, "tokenizer": "another"})
     with pytest.raises(ArtifactError, match=r"trained with tokenizer another"):
         load_proposer(folder, GenerativeConfig())
 
 
 def test_impossible_settings_are_refused():
-    """A configuration that could propose nothing, or no weight, is an error when it is made."""
+    """A configuration that could propose nothing is an error when it is made."""
     with pytest.raises(ConfigError, match="both off"):
         GenerativeConfig(decoder=False, memory=False)
-    with pytest.raises(ConfigError, match="generative_weight"):
-        GenerativeConfig(generative_weight=1.0)
     with pytest.raises(ConfigError, match="beam_width"):
         GenerativeConfig(beam_width=0)

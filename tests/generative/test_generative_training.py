@@ -19,9 +19,11 @@ from adgram.generative.training.codebook import codes_for, distinct_last_codes, 
 from adgram.generative.training.codes import CodeModel
 from adgram.generative.training.content import cooccurrence
 from adgram.generative.training.evaluation import chosen_users, ranking_score
-from adgram.generative.training.fit import TrainingOptions, fit
+from adgram.generative.training.fit import fit
+from adgram.generative.training.options import TrainingOptions
 from adgram.generative.training.schedule import padded, shuffled_batches
 from adgram.generative.training.sequences import UserSequence, user_sequences, windows
+from adgram.generative.weights import FORMAT as DECODER_FORMAT
 from adgram.memory.trie import SortedTrie
 
 SHORT = TrainingOptions(
@@ -56,7 +58,7 @@ def test_a_stopped_training_resumes_to_the_same_models(marketplace: Marketplace,
         with pytest.raises(Interrupted):
             fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), interrupting(stage, report))
     fit(marketplace, resumed, SHORT, {"run": 1}, SystemClock(), silent)
-    for part, format in (("tokenizer", FORMAT), ("decoder", 1)):
+    for part, format in (("tokenizer", FORMAT), ("decoder", DECODER_FORMAT)):
         assert verified(whole / part, part, format).checksum == verified(resumed / part, part, format).checksum
     assert not (resumed / ".checkpoints").exists()
 
@@ -69,8 +71,8 @@ def test_checkpoints_of_other_options_are_not_resumed(marketplace: Marketplace, 
     fit(marketplace, tmp_path / "a", other, {"run": 2}, SystemClock(), silent)
     fit(marketplace, tmp_path / "b", other, {"run": 2}, SystemClock(), silent)
     assert (
-        verified(tmp_path / "a/decoder", "decoder", 1).checksum
-        == verified(tmp_path / "b/decoder", "decoder", 1).checksum
+        verified(tmp_path / "a/decoder", "decoder", DECODER_FORMAT).checksum
+        == verified(tmp_path / "b/decoder", "decoder", DECODER_FORMAT).checksum
     )
 
 
@@ -245,8 +247,8 @@ def test_the_teacher_never_recommends_what_was_chosen_before():
     vectors = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
     sids = np.array([[2, 0], [0, 1], [1, 1], [0, 0], [2, 2], [1, 0]], dtype=np.int32)
     model = CodeModel(SemanticDecoder(shape, torch.zeros(2, 3, 4)), vectors, sids)
-    matches = model._without_history(torch.zeros(5, 6), padded([np.array([4, 1, 0]), np.array([2, 5])]))
-    struck = [{int(model.tree.order[place]) for place in torch.nonzero(row.isinf())} for row in matches]
+    earlier = model._earlier(padded([np.array([4, 1, 0]), np.array([2, 5])]))
+    struck = [{int(model.tree.order[place]) for place in earlier[1][earlier[0] == row]} for row in range(5)]
     assert struck == [set(), {4}, {4, 1}, set(), {2}]
 
 

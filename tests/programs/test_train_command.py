@@ -15,11 +15,12 @@ from adgram.generative.config import GenerativeConfig
 from adgram.generative.proposer import load_proposer
 from adgram.generative.tokenizer import load_encoder
 from adgram.generative.training.evaluation import ranking_score
-from adgram.programs import train as program
+from adgram.generative.weights import FORMAT
+from adgram.programs import evaluate, proposals, train
 
 APP = typer.Typer()
-APP.command("train")(program.train)
-APP.command("eval")(program.evaluate)
+APP.command("train")(train.train)
+APP.command("eval")(evaluate.evaluate)
 
 
 def run(*arguments: object) -> str:
@@ -66,7 +67,17 @@ def test_a_marketplace_without_impressions_says_that_it_has_no_scorer(market: Pa
 def test_evaluation_names_its_rows_and_its_protocol(market: Path, models: Path):
     """Baselines and learned rows stand in one table over the protocol they share."""
     printed = run("eval", market, "--models", models, "--users", 20)
-    for words in ("popularity", "item-kNN, plain", "generative alone", "memory alone", "fused", "Protocol", "masked"):
+    for words in (
+        "popularity",
+        "item-kNN, tuned",
+        "SASRec",
+        "without generative",
+        "generative alone",
+        "memory alone",
+        "fused",
+        "Protocol",
+        "masked",
+    ):
         assert words in printed
     assert "forecast" not in printed
 
@@ -77,10 +88,10 @@ def test_the_written_report_is_what_the_served_proposer_answers(market: Path, mo
     run("eval", market, "--models", models, "--users", 25, "--seed", 3, "--out", out)
     report = msgspec.json.decode(out.read_bytes())
     opened = Marketplace(market)
-    snapshot = program.folded(load_encoder(models / "tokenizer").encode(opened.items()[::-1]))
+    snapshot = proposals.folded(load_encoder(models / "tokenizer").encode(opened.items()[::-1]))
     proposer = load_proposer(models / "decoder", GenerativeConfig())
-    users = program.select_users(opened, 25, 3)
-    served = {user.user_id: program.proposed(proposer, snapshot, user, SystemClock()) for user in users}
+    users = proposals.select_users(opened, 25, 3)
+    served = {user.user_id: proposals.proposed(proposer, snapshot, user, SystemClock()) for user in users}
     assert served == report["fused"]
     score = ranking_score(list(served.values()), [user.target for user in users])
     assert score.recall_at_10 == pytest.approx(report["rows"]["fused"]["recall_at_10"], abs=1e-6)
@@ -90,10 +101,10 @@ def test_the_written_report_is_what_the_served_proposer_answers(market: Path, mo
 def test_no_answer_holds_an_item_of_the_history(market: Path, models: Path):
     """The history is masked for the learned rows as it is for the baselines."""
     opened = Marketplace(market)
-    snapshot = program.folded(load_encoder(models / "tokenizer").encode(opened.items()))
+    snapshot = proposals.folded(load_encoder(models / "tokenizer").encode(opened.items()))
     proposer = load_proposer(models / "decoder", GenerativeConfig())
-    for user in program.select_users(opened, None, 0):
-        assert not set(program.proposed(proposer, snapshot, user, SystemClock())) & set(user.history)
+    for user in proposals.select_users(opened, None, 0):
+        assert not set(proposals.proposed(proposer, snapshot, user, SystemClock())) & set(user.history)
 
 
 def test_models_of_another_marketplace_are_refused(models: Path, market: Path, tmp_path: Path):
@@ -107,12 +118,12 @@ def test_models_of_another_marketplace_are_refused(models: Path, market: Path, t
 
 def test_models_that_saw_the_answers_are_marked(models: Path, market: Path, tmp_path: Path):
     """Scores of models trained with --all carry a warning."""
-    for part in ("tokenizer", "decoder"):
+    for part in ("tokenizer", "interest", "decoder"):
         (tmp_path / part).mkdir()
         for path in (models / part).iterdir():
             (tmp_path / part / path.name).write_bytes(path.read_bytes())
-    notes = verified(tmp_path / "decoder", "decoder", 1).notes
-    seal(tmp_path / "decoder", "decoder", 1, {**notes, "options": {**notes["options"], "all_events": True}})
+    notes = verified(tmp_path / "decoder", "decoder", FORMAT).notes
+    seal(tmp_path / "decoder", "decoder", FORMAT, {**notes, "options": {**notes["options"], "all_events": True}})
     assert "have seen the answers" in run("eval", market, "--models", tmp_path, "--users", 5)
 
 

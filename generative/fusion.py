@@ -1,0 +1,54 @@
+"""How what was generated, what lies near the profile and what goes with the history become one probability."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Logs = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """Weights and sharpness of the sources, fitted on validation events and kept in the decoder's artefact.
+
+    A sharpness multiplies log-probabilities before they are normalised again (an inverse temperature).
+    """
+
+    codes: float = 0.3  # share of the decoder, 0 … 1; memory has the rest
+    companions: float = 0.4  # share of the companions in memory beside the decoder; the profile has the rest
+    companions_without_codes: float = 0.4  # the same where the decoder is off
+    code_sharpness: float = 1.0
+    profile_sharpness: float = 1.0
+    companion_sharpness: float = 1.0
+    code_rescoring: float = 0.0  # how much of the profile's match is added to the log-probability of a generated item
+    companion_rescoring: float = 0.3  # the same for companions: a match of one item with another, and with the viewer
+
+    def of_memory(self, decoder: bool) -> float:
+        """The companions' share in memory, with or without the decoder beside it."""
+        return self.companions if decoder else self.companions_without_codes
+
+    def of_generated(self, log_probs: Logs, matches: Logs) -> Logs:
+        """Generated items among each other: the decoder's log-probabilities, rescored by the profile. [M], sums to 1"""
+        return normalised(self.code_sharpness * log_probs + self.code_rescoring * matches)
+
+    def of_companions(self, weights: Logs, matches: Logs) -> Logs:
+        """Companions among each other: from their weights (above 0), rescored by the profile. [M], sums to 1"""
+        return normalised(self.companion_sharpness * np.log(weights) + self.companion_rescoring * matches)
+
+
+def normalised(scores: Logs) -> Logs:
+    """The scores as log-probabilities. [M]"""
+    if not len(scores):
+        return scores
+    highest = scores.max()
+    return np.asarray(scores - (highest + np.log(np.exp(scores - highest).sum())))
+
+
+def mixed(one: Logs, other: Logs, share: float) -> Logs:
+    """log(share · exp(one) + (1 - share) · exp(other)); a share of 0 or 1 leaves one of them alone. [M]"""
+    if share <= 0.0:
+        return other
+    if share >= 1.0:
+        return one
+    return np.asarray(np.logaddexp(np.log(share) + one, np.log1p(-share) + other))

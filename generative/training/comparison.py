@@ -1,0 +1,110 @@
+"""Every row of the quality table, on the same users: baselines, and the served sources apart and fused."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...core.catalogue import Item
+from ..tokenizer import load_encoder
+from ..weights import LoadedDecoder, load_decoder
+from .baselines import ItemKnn, KnnSettings, Popularity
+from .catalogue_tree import CatalogueTree
+from .evaluation import TOP
+from .fit import FIRST_STAGE
+from .pools import Pool, Sources
+from .sequences import HeldOut
+
+Ranks = npt.NDArray[np.int64]
+FUSED, WITHOUT = "fused", "fused without generative"
+_CHUNK = 512  # users
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How each row ranked each user's target (0 = first, TOP or more: not among the best ten), by the row's name."""
+
+    ranks: dict[str, Ranks]  # [U]
+    fused: list[list[str]]  # [U] the ten best items, best first
+
+
+def compare(
+    models: Path,
+    items: Sequence[Item],
+    training: Sequence[npt.NDArray[np.int64]],
+    asked: HeldOut,
+    seed: int,
+    told: Callable[[str, float], None],
+) -> Comparison:
+    """All rows for the models in one folder; `seed` breaks ties. Sources and weights are those that are served."""
+    rng = np.random.default_rng(seed)
+    encoded = load_encoder(models / "tokenizer").encode(items)
+    vectors = torch.from_numpy(np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded]))
+    sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
+    loaded = load_decoder(models / "decoder", models / "tokenizer")
+    first = load_decoder(models / FIRST_STAGE, models / "tokenizer")
+    tree = CatalogueTree.of(sids, loaded.decoder.shape.codes)
+    item_ids = [item.item_id for item in items]
+
+    def sources(model: LoadedDecoder) -> Sources:
+        return Sources(model.decoder, vectors, tree, model.companions, item_ids)
+
+    knn = ItemKnn(training, len(items), KnnSettings(**loaded.notes["knn"]))
+    ranks: dict[str, list[Ranks]] = {}
+    for name, scorer in (("popularity", Popularity(training, len(items))), ("item-kNN, tuned", knn)):
+        for done, part in _parts(asked):
+            ranks.setdefault(name, []).append(_ranks(scorer, part, rng))
+            told(name, done)
+    for done, pool in _tracked(sources(first).pools(asked, codes=False), asked):
+        ranks.setdefault("SASRec, full cross-entropy", []).append(_pooled(pool, first, rng, decoder=False))
+        told("SASRec, full cross-entropy", done)
+    counted = replace(loaded.fusion, companions_without_codes=1.0, companion_sharpness=1.0, companion_rescoring=0.0)
+    fused: list[list[str]] = []
+    for done, pool in _tracked(sources(loaded).pools(asked), asked):
+        rows: dict[str, dict[str, Any]] = {
+            "generative alone": {"memory": False},
+            "memory alone": {"decoder": False, "fusion": counted},
+            WITHOUT: {"decoder": False},
+            FUSED: {},
+        }
+        for name, settings in rows.items():
+            ranks.setdefault(name, []).append(_pooled(pool, loaded, rng, **settings))
+        fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(pool.scores(loaded.fusion))]
+        told(FUSED, done)
+    return Comparison({name: np.concatenate(parts) for name, parts in ranks.items()}, fused)
+
+
+def _pooled(pool: Pool, model: LoadedDecoder, rng: np.random.Generator, **settings: Any) -> Ranks:
+    fusion = settings.pop("fusion", model.fusion)
+    return pool.ranks(pool.scores(fusion, **settings), rng)
+
+
+def _ranks(scorer: Popularity | ItemKnn, asked: HeldOut, rng: np.random.Generator) -> Ranks:
+    """Ranks among all items, ties in random order; a target without a score is not found."""
+    if isinstance(scorer, ItemKnn):
+        scores = scorer.all_scores(asked.histories).toarray()  # [U, N]
+    else:
+        scores = np.stack([scorer.scores(history) for history in asked.histories])
+        for row, history in zip(scores, asked.histories, strict=True):
+            row[history] = 0
+    hits = scores[np.arange(len(scores)), asked.targets][:, None]
+    ties = np.maximum((scores == hits).sum(axis=1), 1)
+    return np.where(hits[:, 0] > 0, (scores > hits).sum(axis=1) + rng.integers(0, ties), TOP)
+
+
+def _parts(asked: HeldOut) -> Iterator[tuple[float, HeldOut]]:
+    users = len(asked.targets)
+    for start in range(0, users, _CHUNK):
+        stop = start + _CHUNK
+        yield min(stop / users, 1.0), HeldOut(asked.histories[start:stop], asked.targets[start:stop])
+
+
+def _tracked(pools: Iterator[Pool], asked: HeldOut) -> Iterator[tuple[float, Pool]]:
+    done = 0
+    for pool in pools:
+        done += len(pool.targets)
+        yield done / len(asked.targets), pool

@@ -1,0 +1,137 @@
+"""The two stages that learn by gradient, and the tokenizer made between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...core.clock import Clock
+from ..decoder import DecoderShape, SemanticDecoder
+from ..tokenizer import ItemTokenizer, TokenizerWeights
+from .codebook import distinct_last_codes, fit_codebooks, quantise
+from .codes import CodeModel
+from .content import ContentSpace, behaviour_vectors, ridge
+from .interest import InterestModel
+from .options import TrainingOptions
+from .schedule import Plan, Report, Stage, shuffled_batches
+from .sequences import HeldOut, windows
+
+_RIDGE = 1.0  # content vectors have unit length, so this equals one item's worth of doubt
+_VALIDATION_USERS = 3000  # asked after every epoch: NDCG to about .005, in two seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What the stages read, as item rows."""
+
+    training: list[npt.NDArray[np.int64]]
+    validation: HeldOut  # the training part of all testable users, shuffled, and their validation items
+    met: npt.NDArray[np.bool_]  # [N] whether anybody chose the item
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """The first stage's outcome: its model, the best validation NDCG@10, and what it took."""
+
+    model: InterestModel
+    figure: float
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The second stage's outcome: the decoder, and the best validation NDCG@10 of its codes alone."""
+
+    decoder: SemanticDecoder
+    figure: float
+
+
+def learn_interest(
+    content: ContentSpace,
+    data: TrainingData,
+    shape: DecoderShape,
+    options: TrainingOptions,
+    minutes: float,
+    checkpoints: Path,
+    clock: Clock,
+    report: Report,
+    rng: np.random.Generator,
+) -> Interest:
+    behaviour = behaviour_vectors(data.training, len(data.met), shape.vector_width, rng)
+    placed = np.flatnonzero(np.linalg.norm(behaviour, axis=1) > 0)
+    interest = ridge(content.vectors[placed], behaviour[placed], _RIDGE)
+    offsets = np.zeros_like(behaviour)
+    offsets[placed] = behaviour[placed] - content.vectors[placed] @ interest
+    torch.manual_seed(options.seed)
+    empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
+    model = InterestModel(SemanticDecoder(shape, empty), content.vectors, interest, offsets, data.met)
+    cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
+    plan = Plan("interest", options.interest_epochs, minutes, 1e-3, options.seed)
+    stage = Stage(plan, model, clock, checkpoints / "interest.pt")
+    stage.run(
+        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
+        lambda batch, _: model.loss(batch),
+        lambda: model.ndcg(asked.histories, asked.targets),
+        report,
+    )
+    return Interest(model, stage.best, stage.spent_s / 60)
+
+
+def tokenizer_weights(
+    content: ContentSpace,
+    model: InterestModel,
+    data: TrainingData,
+    item_ids: Sequence[str],
+    shape: DecoderShape,
+    rng: np.random.Generator,
+) -> TokenizerWeights:
+    """The first stage's item vectors in the tokenizer's form, with codebooks fitted to them."""
+    with torch.inference_mode():
+        vectors = model.vectors().numpy()
+    met = sorted(np.flatnonzero(data.met).tolist(), key=lambda row: item_ids[row])
+    middle = vectors.mean(axis=0)
+    codebooks = fit_codebooks(vectors, shape.levels, shape.codes, rng)
+    return TokenizerWeights(
+        idf=content.idf,
+        content=content.projection,
+        interest=model.interest.detach().numpy(),
+        known_ids=np.array([item_ids[row] for row in met]),
+        known_offsets=model.offsets.detach().numpy()[met],
+        known_last_codes=distinct_last_codes(vectors[met], quantise(vectors[met], codebooks), codebooks),
+        default=(middle / np.linalg.norm(middle)).astype(np.float32),
+        codebooks=codebooks,
+    )
+
+
+def learn_codes(
+    interest: InterestModel,
+    tokenizer: ItemTokenizer,
+    vectors: npt.NDArray[np.float32],
+    sids: npt.NDArray[np.int32],
+    data: TrainingData,
+    shape: DecoderShape,
+    options: TrainingOptions,
+    minutes: float,
+    checkpoints: Path,
+    clock: Clock,
+    report: Report,
+) -> Codes:
+    decoder = SemanticDecoder(shape, torch.from_numpy(tokenizer.weights.codebooks))
+    learned = {name: value for name, value in interest.decoder.state_dict().items() if name != "codebooks"}
+    decoder.load_state_dict(learned, strict=False)
+    for head in decoder.head_vector:
+        head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
+    model = CodeModel(decoder, vectors, sids)
+    cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
+    plan = Plan("codes", options.code_epochs, minutes, 1e-3, options.seed + 1)
+    stage = Stage(plan, model, clock, checkpoints / "codes.pt")
+    stage.run(
+        lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
+        lambda batch, _: model.loss(batch),
+        lambda: model.ndcg(asked.histories, asked.targets),
+        report,
+    )
+    return Codes(decoder, stage.best)
