@@ -19,8 +19,9 @@ class EngineConfig:
     exploration_width: int = 5  # how many of the best those choose among
     newcomer_share: float = 0.0  # share of requests offered to new items first; 0 leaves them to find their own way
     newcomer_popularity: float = 0.0  # an item is new while its prior count of interactions is at most this
-    newcomers_per_hour: int = 1_000  # requests offered so at most, per hour of event time
-    newcomer_prior_clicks: float = 5.0  # clicks seen or missed that weigh as much as what content says of a new item
+    newcomer_taken: float = 0.25  # of the requests offered, the share taken up: where a new item promises most
+    newcomers_per_hour: int = 1_000  # bids made so at most, per hour of event time
+    newcomer_prior_clicks: float = 8.0  # clicks seen or missed that weigh as much as what content says of a new item
     serve_under_review: bool = False  # whether a verdict of REVIEW may be shown
     trust_event_time: bool = False  # take the event time from the request's ext: simulations and replays only
     notice_base: str = "adgram:"  # what nurl, burl and lurl start with
@@ -40,6 +41,8 @@ class EngineConfig:
                 "engine: newcomer_share must lie in 0 to 1 (1 excluded), newcomers_per_hour be at least 0, "
                 "newcomer_prior_clicks above 0"
             )
+        if not 0 < self.newcomer_taken <= 1:
+            raise ConfigError("engine: newcomer_taken must lie in 0 to 1 (0 excluded)")
         sizes = (self.default_timeout_ms, self.candidates, self.considered_ads, self.trail_segments, self.record_queue)
         if min(*sizes, self.trail_segment_bytes, self.reservation_ttl_s) < 1:
             raise ConfigError("engine: timeouts, counts and sizes must be at least 1")

@@ -1,6 +1,6 @@
 """Items that few have met: which they are, what has been seen of them, and how often they may be tried."""
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from ..core.snapshot import ItemColumns
 
 _PROMISES_KEPT = 65_536  # bids whose notice may still come; beyond, the oldest count with the average probability
 _HOURS_KEPT = 48  # of spending; nothing is spent in hours before those, so nothing is spent twice
+_RECENT = 500  # offers that a new one is compared with: an hour or so of a small engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,32 @@ class HourlyBudget:
         self._spent: defaultdict[int, int] = defaultdict(int)
         self._newest = 0
 
-    def take(self, event_time: int) -> bool:
-        """Whether the hour of `event_time` had one left, which is now taken; hours long gone have none."""
+    def left(self, event_time: int) -> bool:
+        """Whether the hour of `event_time` allows one more; hours long gone allow none."""
         hour = event_time // NS_PER_HOUR
-        if hour <= self._newest - _HOURS_KEPT or self._spent[hour] >= self._per_hour:
+        return hour > self._newest - _HOURS_KEPT and self._spent.get(hour, 0) < self._per_hour
+
+    def take(self, event_time: int) -> bool:
+        """Whether the hour of `event_time` had one left, which is now taken."""
+        if not self.left(event_time):
             return False
+        hour = event_time // NS_PER_HOUR
         self._spent[hour] += 1
         if hour > self._newest:
             self._newest = hour
             for old in [one for one in self._spent if one <= hour - _HOURS_KEPT]:
                 del self._spent[old]
         return True
+
+
+class Hurdle:
+    """Lets pass the best share of what it is shown: a score not below the matching quantile of the newest ones."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+
+    def passes(self, score: float) -> bool:
+        """Whether the score is among the best share of the newest _RECENT, itself included."""
+        self._recent.append(score)
+        return self._share >= 1 or score >= float(np.quantile(self._recent, 1 - self._share))

@@ -17,7 +17,7 @@ from .exploration import EpsilonGreedy, Policy, ThompsonDraw, p_click_of
 from .ledger import Ledger, Reservation
 from .market import slot_name
 from .matching import match
-from .newcomers import Evidence, HourlyBudget, Newcomers
+from .newcomers import Evidence, HourlyBudget, Hurdle, Newcomers
 from .pacing import Pacer
 from .pricing import Pricer, meets_reserve
 from .screening import Rulebooks, Screen
@@ -56,8 +56,9 @@ class Pipeline:
         self._budgets = Budgets(parts.ledger)
         self._screen = Screen(parts.verifier, parts.rulebooks, config.serve_under_review)
         usual = EpsilonGreedy(config.exploration, config.exploration_width)
-        launch = ThompsonDraw(parts.evidence, config.newcomer_prior_clicks)
-        self._policies: dict[Tier, Policy] = {Tier.NEWCOMERS: launch, Tier.LEARNED: usual, Tier.FALLBACK: usual}
+        self._launch = ThompsonDraw(parts.evidence, config.newcomer_prior_clicks)
+        self._policies: dict[Tier, Policy] = {Tier.NEWCOMERS: self._launch, Tier.LEARNED: usual, Tier.FALLBACK: usual}
+        self._hurdle = Hurdle(config.newcomer_taken)
         self._newcomers = Newcomers(config.newcomer_popularity)
         self._launches = HourlyBudget(config.newcomers_per_hour)
 
@@ -120,7 +121,7 @@ class Pipeline:
             and not request.test
             and rng.random() < share
             and bool((admission.items & self._newcomers.among(snapshot.items)).any())
-            and self._launches.take(request.event_time)
+            and self._launches.left(request.event_time)
         )
         return tuple(Tier) if offered else (Tier.LEARNED, Tier.FALLBACK)
 
@@ -184,7 +185,7 @@ class Pipeline:
         for ad in priced[len(worthy) :]:
             trace.reject("price", "below the reserve", ad.judged.ad.creative.creative_id)
         eligible = [ad for ad in worthy if self._affords(ad, trace)]
-        if not eligible:
+        if not eligible or (tier is Tier.NEWCOMERS and not self._launches_one(eligible, trace)):
             return None
         choice = self._policies[tier].choose(eligible, rng)
         bid = Bid(f"{trace.decision_id}-{impression.impression_id}", eligible[choice.index])
@@ -194,6 +195,13 @@ class Pipeline:
         if tier is Tier.NEWCOMERS:
             self._parts.evidence.promise(bid.bid_id, p_click_of(bid.priced))
         return bid
+
+    def _launches_one(self, eligible: Sequence[PricedAd], trace: Trace) -> bool:
+        """Whether one of these new items is tried here: where one stands out, as far as the hour's budget goes."""
+        if not self._hurdle.passes(self._launch.promise(eligible)):
+            trace.reject("newcomers", "more promising elsewhere", eligible[0].judged.ad.creative.creative_id)
+            return False
+        return self._launches.take(trace.request.event_time)
 
     def _affords(self, priced: PricedAd, trace: Trace) -> bool:
         ad, request = priced.judged.ad, trace.request
