@@ -1,9 +1,10 @@
 # Every target sets up its own virtual environment first (.venv, pinned by constraints.txt) and says what it does.
 PYTHON ?= python3.11
 DATA ?= ../shared/data
+SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input clean distclean
+.PHONY: help demo test check lint proto bench real-input study-quality clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +32,16 @@ bench: real-input ## all benchmarks
 
 real-input: .venv/ready ## import, train, serve and settle public data (DATA=folder): the tables of docs/REAL_INPUT.md
 	$(BIN)/python bench/real_input.py --data $(DATA) --out runs/real-input
+
+study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (SEEDS="0 1 2", DATA=folder): hours, goes on where it was stopped
+	set -e; for name in amazon_beauty amazon_toys; do \
+		test -f runs/quality/$$name/marketplace.json || $(BIN)/adgram import amazon $(DATA)/$$name runs/quality/$$name; \
+		models=; for seed in $(SEEDS); do \
+			$(BIN)/adgram train runs/quality/$$name --models runs/quality/$$name-$$seed --minutes 50 --seed $$seed; \
+			models="$$models --models runs/quality/$$name-$$seed"; \
+		done; \
+		$(BIN)/adgram eval runs/quality/$$name $$models --out runs/quality/$$name.json; \
+	done
 
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
