@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input study-quality clean distclean
+.PHONY: help demo test check lint proto bench real-input bench-quality study-quality clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: real-input ## all benchmarks
 real-input: .venv/ready ## import, train, serve and settle public data (DATA=folder): the tables of docs/REAL_INPUT.md
 	$(BIN)/python bench/real_input.py --data $(DATA) --out runs/real-input
 
+bench-quality: .venv/ready ## evaluate the models that study-quality trained: runs/bench/quality.json
+	$(BIN)/python bench/quality.py --folder runs/quality
+
 study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (SEEDS="0 1 2", DATA=folder): hours, goes on where it was stopped
 	set -e; for name in amazon_beauty amazon_toys; do \
 		test -f runs/quality/$$name/marketplace.json || $(BIN)/adgram import amazon $(DATA)/$$name runs/quality/$$name; \
@@ -42,6 +45,9 @@ study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (
 		done; \
 		$(BIN)/adgram eval runs/quality/$$name $$models --out runs/quality/$$name.json; \
 	done
+
+bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and dense retrieval: about 15 minutes the first time
+	$(BIN)/python bench/needs.py --out runs/bench/needs
 
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
