@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input bench-quality study-quality clean distclean
+.PHONY: help demo test check lint proto bench real-input bench-quality study-quality clean distclean bench-proposer
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (
 
 bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and dense retrieval: about 15 minutes the first time
 	$(BIN)/python bench/needs.py --out runs/bench/needs
+
+bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR'); under 20 minutes
+	$(BIN)/python bench/proposer.py $(ARGS)
 
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
