@@ -75,6 +75,11 @@ class Trie(Protocol):
         ...
 
     @property
+    def codes_per_level(self) -> int:
+        """K, the base in which keys and prefixes are packed."""
+        ...
+
+    @property
     def levels(self) -> int:
         """L, the number of codes in a semantic ID; 0 while empty."""
         ...

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..kernels.reference import shared_context_attention
+from ..kernels.ops import Ops, ReferenceOps
+from ..kernels.prefill import causal_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Block(nn.Module):
         """[B, T, width] → [B, T, width]"""
         batch, tokens, width = states.shape
         qkv = self.qkv(self.attention_norm(states)).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=True)
+        mixed = causal_attention(qkv[0], qkv[1], qkv[2])
         states = states + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, tokens, width)))
         return cast(Tensor, self.feed(states))
 
@@ -107,6 +108,7 @@ class SemanticDecoder(nn.Module):
         """`codebooks` [L, K, D] are the tokenizer's; the head compares the profile with them."""
         super().__init__()
         self.shape = shape
+        self.ops: Ops = ReferenceOps()  # whoever moves the decoder to a device gives it that device's
         self.register_buffer("codebooks", codebooks.clone())
         self.input = nn.Linear(shape.vector_width, shape.width)
         self.start = nn.Parameter(torch.randn(shape.width) * 0.02)
@@ -163,7 +165,7 @@ class SemanticDecoder(nn.Module):
         key, value = key.transpose(1, 2), value.transpose(1, 2)
         if suffix is not None:
             key, value = torch.cat((suffix.key, key), dim=2), torch.cat((suffix.value, value), dim=2)
-        mixed = shared_context_attention(query, context.key, context.value, key, value)
+        mixed = self.ops.shared_context_attention(query, context.key, context.value, key, value)
         tokens = tokens + self.suffix_dropout(self.suffix_out(mixed.reshape(len(codes), -1)))
         return CodeStep(self.logits(tokens, level), Suffix(key, value))
 

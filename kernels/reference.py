@@ -60,20 +60,52 @@ def masked_log_softmax(logits: Tensor, live: Tensor) -> Tensor:
     return torch.where(live, logits - total.clamp(min=torch.finfo(logits.dtype).min), float("-inf"))
 
 
-def beam_step(log_probs: Tensor, step_log_probs: Tensor, width: int) -> BeamStep:
+def beam_step(log_probs: Tensor, step_log_probs: Tensor, width: int, lift: Tensor | None = None) -> BeamStep:
     """The best `width` children of all beams, or all live ones where there are fewer: no live node is lost before that.
 
-    Ties go to the earlier parent, then to the smaller code, which is the order of the trie.
+    Best means by log-probability, plus `lift` where one is given. Ties go to the earlier parent, then to the smaller
+    code, which is the order of the trie.
 
     Args:
         log_probs: [W] of the beams.
         step_log_probs: [W, K] of each child given its beam, -inf where dead.
+        lift: [W, K], finite where a child lives.
     """
     totals = (log_probs[:, None] + step_log_probs).flatten()  # [W * K]
-    live = int(torch.isfinite(totals).sum())
-    order = torch.sort(totals, descending=True, stable=True).indices[: min(width, live)]
+    live = torch.isfinite(totals)
+    ranks = torch.where(live, totals if lift is None else totals + lift.flatten(), float("-inf"))  # NaN never leads
+    kept = min(width, int(live.sum()))
+    order = torch.sort(ranks, descending=True, stable=True).indices[:kept]
     codes_per_level = step_log_probs.shape[1]
     return BeamStep(order // codes_per_level, order % codes_per_level, totals[order])
+
+
+def select(log_probs: Tensor, logits: Tensor, live: Tensor, width: int, lift: Tensor | None = None) -> BeamStep:
+    """The best children by their log-softmax among the living ones: `masked_log_softmax`, then `beam_step`.
+
+    Args:
+        log_probs: [W].
+        logits: [W, K].
+        live: [W, K] bool.
+        lift: [W, K] or None.
+    """
+    return beam_step(log_probs, masked_log_softmax(logits, live), width, lift)
+
+
+def live_children(keys: Tensor, admitted_before: Tensor, prefixes: Tensor, span: int, codes: int) -> Tensor:
+    """[W, K] whether child code k of each prefix covers at least one admitted leaf: its range of leaves, found in the
+    sorted keys, holds a set bit.
+
+    Args:
+        keys: [P] int64, the leaves' semantic IDs packed as base-K digits, ascending.
+        admitted_before: [P + 1] int32, the prefix sum of the admission in leaf order.
+        prefixes: [W] int64, packed likewise.
+        span: the number of keys under one child: K to the power of the levels below it.
+        codes: K.
+    """
+    first = prefixes[:, None] * (span * codes) + span * torch.arange(codes + 1, device=keys.device)  # [W, K + 1]
+    before = admitted_before[torch.searchsorted(keys, first)]
+    return before[:, 1:] > before[:, :-1]
 
 
 def shared_context_attention(
