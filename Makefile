@@ -52,6 +52,9 @@ bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and
 bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR'); under 20 minutes
 	$(BIN)/python bench/proposer.py $(ARGS)
 
+bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR')
+	$(BIN)/python bench/proposer.py $(ARGS)
+
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

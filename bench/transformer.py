@@ -1,6 +1,7 @@
 """The transformer that the rows of the proposer's benchmark share, and the plain PyTorch way to decode it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ class Shape:
 
 
 SPECIAL = 3  # padding, start, end
+START = 1
 
 
 class PlainBlock(nn.Module):
@@ -216,3 +218,26 @@ def _norm(norm: nn.LayerNorm) -> Norm:
 
 def _affine(linear: nn.Linear) -> Affine:
     return Affine(_array(linear.weight), _array(linear.bias))
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network of the same shape, with what it was trained for."""
+
+    model: PlainTransformer
+    sids: npt.NDArray[np.int32]  # [N, L] of the items it knows
+    histories: list[npt.NDArray[np.int64]]  # tokens that came before each answer
+    answers: list[npt.NDArray[np.int32]]  # [L] each
+    notes: str
+
+
+def trained_transformer(path: Path, shape: Shape) -> Trained:
+    """What proposer_weights.py wrote."""
+    saved = torch.load(path, weights_only=False)
+    model = PlainTransformer(shape).eval()
+    model.load_state_dict(saved["model"])
+    offsets = SPECIAL + np.arange(shape.levels) * shape.codes
+    tokens = [np.array(sequence, dtype=np.int64) for sequence in saved["sequences"]]
+    histories = [sequence[: -shape.levels][-shape.prompt :] for sequence in tokens]
+    answers = [(sequence[-shape.levels :] - offsets).astype(np.int32) for sequence in tokens]
+    return Trained(model.requires_grad_(False), saved["sids"], histories, answers, saved["notes"])

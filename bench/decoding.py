@@ -1,0 +1,88 @@
+"""One request, decoded by us and by plain PyTorch, over the same catalogue."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformer import PlainSearch, PlainTransformer, Shape
+
+from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder
+from adgram.memory.trie import SortedTrie
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Semantic IDs with their trie, and an admission of one percent."""
+
+    shape: Shape
+    sids: npt.NDArray[np.int32]  # [N, L]
+    trie: SortedTrie
+    everything: npt.NDArray[np.bool_]
+    percent: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, shape: Shape, sids: npt.NDArray[np.int32]) -> "Catalogue":
+        trie = SortedTrie.empty(shape.codes).inserted(sids, np.arange(len(sids), dtype=np.int32))
+        percent = np.random.default_rng(1).random(len(sids)) < 0.01
+        return cls(shape, sids, trie, np.ones(len(sids), dtype=bool), percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    keys: npt.NDArray[np.int64]  # [W] packed IDs, best first
+    log_probs: npt.NDArray[np.floating]  # [W]
+    computed: int = 0  # rows that ran through the network after the prompt
+    masks_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What exactness allows to skip."""
+
+    skip_single: bool = True
+    bound: bool = True
+    live_only: bool = True
+
+
+ALL, NONE = Means(), Means(skip_single=False, bound=False, live_only=False)
+
+
+def ours(
+    decoder: CompiledDecoder,
+    catalogue: Catalogue,
+    context: CompiledContext,
+    width: int,
+    means: Means = ALL,
+    admitted: npt.NDArray[np.bool_] | None = None,
+    levels: int | None = None,
+) -> Outcome:
+    """Our search over a context; a full head's masks are widened to the codes of all levels."""
+    run = decoder.search(context)
+    run.skip_single, run.bound, run.live_only = means.skip_single, means.bound, means.live_only
+    base, full = catalogue.shape.codes, decoder.codes > catalogue.shape.codes
+    prefixes, log_probs, masks = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32), 0.0
+    for level in range(levels or decoder.levels):
+        started = time.perf_counter()
+        admitted = catalogue.everything if admitted is None else admitted
+        live = catalogue.trie.live_children(prefixes, level, admitted)
+        masks += time.perf_counter() - started
+        if full:
+            wide = np.zeros((len(live), decoder.codes), dtype=np.bool_)
+            wide[:, level * base : (level + 1) * base] = live
+            live = wide
+        step = run.step(live, width)
+        prefixes, log_probs = prefixes[step.parents] * base + step.codes % base, step.log_probs
+    return Outcome(prefixes, log_probs, run.computed, masks * 1e3)
+
+
+def plain(model: PlainTransformer, catalogue: Catalogue, prompt: npt.NDArray[np.int64], width: int) -> Outcome:
+    """The same request, operator by operator in PyTorch."""
+    with torch.inference_mode():
+        search = PlainSearch.over(model, model.prefill(torch.from_numpy(prompt)))
+        prefixes = np.zeros(1, dtype=np.int64)
+        for level in range(catalogue.shape.levels):
+            parents = search.step(catalogue.trie.live_children(prefixes, level, catalogue.everything), width)
+            prefixes = prefixes[parents] * catalogue.shape.codes + search.codes[:, -1].numpy()
+    return Outcome(prefixes, search.log_probs.numpy())
