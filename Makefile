@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input bench-quality study-quality clean distclean bench-proposer
+.PHONY: help demo test check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,9 +48,6 @@ study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (
 
 bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and dense retrieval: about 15 minutes the first time
 	$(BIN)/python bench/needs.py --out runs/bench/needs
-
-bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR'); under 20 minutes
-	$(BIN)/python bench/proposer.py $(ARGS)
 
 bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR')
 	$(BIN)/python bench/proposer.py $(ARGS)
