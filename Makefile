@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer clean distclean
+.PHONY: help demo test check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer study-drift study-coldstart clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and
 
 bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR')
 	$(BIN)/python bench/proposer.py $(ARGS)
+
+study-drift: .venv/ready ## hit rate after a shift of interests, with and without short-term history: runs/bench/study-drift.json and .png
+	$(BIN)/python bench/study_drift.py
+
+study-coldstart: .venv/ready ## click rate of new items beside content neighbours and two towers: runs/bench/study-coldstart.json
+	$(BIN)/python bench/study_coldstart.py
 
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

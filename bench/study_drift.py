@@ -8,7 +8,7 @@ Asked are: what `adgram serve` asks (the newest events, oldest first); the same 
 memory keeps (greatest last) in place of the newest events; the items nearest to the mean of those interests, weighed;
 and the items nearest to the plain mean of everything a person ever did.
 
-    python bench/study_drift.py --out runs/studies
+    python bench/study_drift.py
 """
 
 import json
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 from matplotlib.figure import Figure
-from report import Row, write_report
+from report import Report, Row
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -32,6 +32,7 @@ from adgram.core.feedback import FeedbackKind, Interaction, UserState
 from adgram.core.ports import ProposalContext
 from adgram.simulator.market.drift import make_shift
 
+WORLD_SEED = 21
 BEFORE, AFTER, TOP = 20, 40, 10
 MINUTE_NS = NS_PER_HOUR // 60
 LEVEL = range(-5, 0)  # events before the shift whose mean hit rate is the level to regain
@@ -55,13 +56,15 @@ Ranker = Callable[[Moment], Sequence[int]]
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder of the world and its models; the plot goes to runs/bench.")],
+    out: Annotated[Path, typer.Option(help="Folder of the world and its models; the plot goes to runs/bench.")] = Path(
+        "runs/studies/drift"
+    ),
     minutes: Annotated[float, typer.Option(help="Training time, where there are no models yet.")] = 3.5,
     seeds: Annotated[int, typer.Option(help="Shifts drawn: other people, other strangers, other journeys.")] = 12,
     people: Annotated[int, typer.Option(help="People of each shift.")] = 100,
 ) -> None:
     """Run the study; write runs/bench/study-drift.json and .png."""
-    world, console = prepare(out, minutes), Console()
+    world, console = prepare(out, minutes, WORLD_SEED), Console()
     rankers = _rankers(world)
     points = (*LEVEL, *ASKED)
     hits = np.zeros((len(rankers), seeds, len(points)))
@@ -217,7 +220,7 @@ def _tell(
     axes.set_title("The dotted lines are 90 % of each level before the shift")
     axes.legend(frameon=False)
     console.print(table)
-    written = write_report("study-drift", rows)
+    written = Report("study-drift", rows).write()
     figure.savefig(written.with_suffix(".png"), dpi=120)
     curves = {name: (h.sum(axis=0) / asked.sum(axis=0)).round(4).tolist() for name, h in zip(names, hits, strict=True)}
     console.print(json.dumps({"points": list(points), **curves}), soft_wrap=True)

@@ -23,7 +23,7 @@ from adgram.simulator.market.generator import TRUTH
 from adgram.simulator.market.truth import Truth
 from adgram.streaming.folds.feedback import Forgetting, appended
 
-ITEMS, PEOPLE, NEW_ITEMS, IMPRESSIONS, REQUESTS, SEED = 2_000, 4_000, 300, 200_000, 24_000, 21
+ITEMS, PEOPLE, NEW_ITEMS, IMPRESSIONS, REQUESTS = 2_000, 4_000, 300, 200_000, 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class StudyWorld:
         return self.snapshot.items.vectors
 
 
-def prepare(folder: Path, minutes: float) -> StudyWorld:
-    """The study's world in `folder`: made and trained on (for so many minutes) where that has not happened yet."""
+def prepare(folder: Path, minutes: float, seed: int) -> StudyWorld:
+    """The study's world in `folder`, made from `seed` and trained on for so many minutes where it was not before."""
     world, models = folder / "world", folder / "models"
     if not (world / "marketplace.json").is_file():
         sizes = {"items": ITEMS, "users": PEOPLE, "new-items": NEW_ITEMS, "impressions": IMPRESSIONS}
-        sizes |= {"requests": REQUESTS, "seed": SEED}
+        sizes |= {"requests": REQUESTS, "seed": seed}
         _run("world", str(world), *(word for name, size in sizes.items() for word in (f"--{name}", str(size))))
     if not (models / "scorer" / "manifest.json").is_file():
         _run("train", str(world), "--models", str(models), "--minutes", str(minutes), "--all")
