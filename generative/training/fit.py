@@ -96,9 +96,7 @@ def fit(
 
     settings = TUNED_KNN
     if not options.all_events:
-        settings = best_settings(
-            data.training, len(items), data.validation, lambda done, words: report("companions", done, words)
-        )
+        settings = _settings(data, len(items), checkpoints / "knn.json", report)
     companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
 
     left = options.minutes - elapsed_ms(started, clock) / MS_PER_MINUTE
@@ -147,6 +145,16 @@ def fit(
         fusion,
         elapsed_ms(started, clock) / MS_PER_MINUTE,
     )
+
+
+def _settings(data: TrainingData, items: int, checkpoint: Path, report: Report) -> KnnSettings:
+    """The companions' settings, searched once in a training however often it is stopped."""
+    if not checkpoint.is_file():
+        found = best_settings(
+            data.training, items, data.validation, lambda done, words: report("companions", done, words)
+        )
+        checkpoint.write_bytes(msgspec.json.encode(found))
+    return msgspec.json.decode(checkpoint.read_bytes(), type=KnnSettings)
 
 
 def _fused(sources: Sources, asked: HeldOut, report: Report) -> Fusion:
