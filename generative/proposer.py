@@ -14,7 +14,7 @@ from ..core.decision import Candidate, CandidateSource, Proposal
 from ..core.ports import ProposalContext
 from ..core.snapshot import Snapshot
 from ..kernels.reference import bucket_log_probs
-from .beam import Beams, search
+from .beam import Beams
 from .companions import CompanionMemory, Companions, CompanionTable
 from .config import GenerativeConfig
 from .decoder import SemanticDecoder
@@ -22,7 +22,9 @@ from .fusion import Fusion, mixed
 from .history import chosen_items
 from .needs import Needs, Wanted, load_needs
 from .neighbours import matches_of, nearest
+from .reading import reader_of
 from .weights import load_decoder
+from .worth import below, worths_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class GenerativeProposer:
     memory off, the score is the other's log-probability. A candidate's `log_prob` is the decoder's own.
     With a need in words (see `needs`) p_decoder is that of a search which the need leads, and p_memory the item's
     probability by how it fits the need.
+    With a `value_weight` λ above 0 and the items' values known, λ · log(value / greatest admitted value) is added to
+    every score, and the search ranks its beams so too (see `worth`; a search which a need leads keeps to the need).
     Equal scores are ordered by a hash of the item's id.
     """
 
@@ -66,7 +70,7 @@ class GenerativeProposer:
         self._model = model
         self._config = config
         self._fusion = fusion or Fusion()
-        self._device = next(decoder.parameters()).device
+        self._reader = reader_of(decoder, config)
         self._needs = needs
 
     @property
@@ -100,18 +104,20 @@ class GenerativeProposer:
         wanted = self._needs.wanted(context.need, snapshot, admitted) if self._needs and context.need else None
         if wanted is not None:
             return self._wanted(context, wanted, admitted)
-        reading = self._decoder.read(torch.from_numpy(self._history_vectors(context)).to(self._device))
-        profile = reading.query.cpu().numpy()
+        reading = self._reader.read(self._history_vectors(context))
+        profile = reading.profile
+        worths = self._worths(context, admitted)
+        worth = None if worths is None else below(snapshot.trie, worths)
         generated = rescored = NOTHING
         if config.decoder:
-            beams = search(self._decoder, reading, snapshot.trie, admitted, config.beam_width, context.deadline)
+            beams = reading.search(snapshot.trie, admitted, config.beam_width, context.deadline, worth)
             if beams.late:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, profile)
             matches = matches_of(profile, columns.vectors, generated.slots)
             rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches))
         if not config.memory:
-            return self._ranked(snapshot, generated, rescored.slots, rescored.log_probs, context.limit)
+            return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
         beside = self._companions(context, admitted, profile)
         profile = profile * np.float32(fusion.profile_sharpness)
         near = nearest(profile, columns.vectors, admitted, config.neighbours)
@@ -121,7 +127,7 @@ class GenerativeProposer:
             scores = mixed(_spread(slots, beside), scores, fusion.of_memory(config.decoder))
         if config.decoder:
             scores = mixed(_spread(slots, rescored), scores, fusion.codes)
-        return self._ranked(snapshot, generated, slots, scores, context.limit)
+        return self._ranked(context, generated, slots, scores, worths)
 
     def _wanted(
         self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]
@@ -140,12 +146,12 @@ class GenerativeProposer:
             generated = _items_below(beams, snapshot, admitted, reading.profile)
             led = _Weighed(generated.slots, wanted.led(generated.slots, generated.log_probs))
         if not config.memory:
-            return self._ranked(snapshot, generated, led.slots, led.log_probs, context.limit)
+            return self._ranked(context, generated, led.slots, led.log_probs, self._worths(context, admitted))
         slots = np.union1d(generated.slots, wanted.nearest(config.neighbours))
         scores = wanted.log_probs(slots)
         if config.decoder:
             scores = mixed(_spread(slots, led), scores, wanted.scales.codes)
-        return self._ranked(snapshot, generated, slots, scores, context.limit)
+        return self._ranked(context, generated, slots, scores, self._worths(context, admitted))
 
     def _companions(
         self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
@@ -160,6 +166,12 @@ class GenerativeProposer:
         rows = np.array([slots[place] for place in kept], dtype=np.int64)
         matches = matches_of(profile, context.snapshot.items.vectors, rows)
         return _Weighed(rows, self._fusion.of_companions(companions.weights[kept].astype(np.float64), matches))
+
+    def _worths(self, context: ProposalContext, admitted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
+        """[N] what each admitted item's value adds to its score; None where values do not count."""
+        if not self._config.value_weight or context.values is None:
+            return None
+        return worths_of(context.values, admitted, self._config.value_weight)
 
     def _refusal(self, context: ProposalContext) -> str:
         """Why nothing can be proposed whatever the model says; "" when something can."""
@@ -180,14 +192,16 @@ class GenerativeProposer:
 
     def _ranked(
         self,
-        snapshot: Snapshot,
+        context: ProposalContext,
         generated: _Weighed,
         slots: npt.NDArray[np.int64],
         scores: npt.NDArray[np.float64],
-        limit: int,
+        worths: npt.NDArray[np.float32] | None,
     ) -> tuple[Candidate, ...]:
         """The best `limit` of what was generated and of the best `neighbours` among the rest."""
-        columns = snapshot.items
+        columns = context.snapshot.items
+        if worths is not None:
+            scores = scores + worths[slots]
         log_probs = dict(zip(generated.slots.tolist(), generated.log_probs.tolist(), strict=True))
         others = np.flatnonzero(~np.isin(slots, generated.slots))
         if len(others) > self._config.neighbours:  # the rest cannot be kept, so it is not worth its hash
@@ -209,12 +223,12 @@ class GenerativeProposer:
                 CandidateSource.GENERATIVE if slot in log_probs else CandidateSource.MEMORY,
                 score,
             )
-            for slot, score in kept[:limit]
+            for slot, score in kept[: context.limit]
         )
 
 
 def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
-    """The proposer whose decoder lies in `folder` (with `tokenizer` and perhaps `needs` beside it); ArtifactError if one
+    """The proposer whose decoder lies in `folder`, with `tokenizer` and perhaps `needs` beside it; ArtifactError if one
     does not fit.
 
     Sets torch's thread count for the whole process.

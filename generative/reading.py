@@ -1,0 +1,146 @@
+"""A history read once, and searched: by PyTorch on any device, or by the compiled decode on a CPU."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..core.clock import Deadline
+from ..kernels.native.decoder import CompiledContext, CompiledDecoder
+from .beam import Beams, Branches, Worth, search
+from .compiled import compiled_decoder
+from .config import GenerativeConfig
+from .decoder import Context, SemanticDecoder
+
+Number = TypeVar("Number", np.bool_, np.float32)
+
+
+class Reading(Protocol):
+    """One request's history, read."""
+
+    @property
+    def profile(self) -> npt.NDArray[np.float32]:
+        """[D] what memory is searched with."""
+        ...
+
+    def search(
+        self,
+        trie: Branches,
+        admitted: npt.NDArray[np.bool_],
+        width: int,
+        deadline: Deadline,
+        worth: Worth | None = None,
+    ) -> Beams:
+        """See beam.search."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads histories; one at a time."""
+
+    def read(self, vectors: npt.NDArray[np.float32]) -> Reading:
+        """[T, D] item vectors, oldest first, T ≤ history_length (0 is allowed)."""
+        ...
+
+
+def reader_of(decoder: SemanticDecoder, config: GenerativeConfig) -> Reader:
+    """The quickest reader that `config.compiled` allows; ConfigError if it asks for what this machine has not."""
+    compiled = compiled_decoder(decoder, config)
+    return TensorReader(decoder) if compiled is None else CompiledReader(compiled)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReader:
+    """Reads with PyTorch, wherever the decoder lies."""
+
+    decoder: SemanticDecoder
+
+    def read(self, vectors: npt.NDArray[np.float32]) -> "TensorReading":
+        device = next(self.decoder.parameters()).device
+        return TensorReading(self.decoder, self.decoder.read(torch.from_numpy(vectors).to(device)))
+
+
+@dataclass(frozen=True, slots=True)
+class TensorReading:
+    decoder: SemanticDecoder
+    context: Context
+
+    @property
+    def profile(self) -> npt.NDArray[np.float32]:
+        profile: npt.NDArray[np.float32] = self.context.query.cpu().numpy()
+        return profile
+
+    def search(
+        self,
+        trie: Branches,
+        admitted: npt.NDArray[np.bool_],
+        width: int,
+        deadline: Deadline,
+        worth: Worth | None = None,
+    ) -> Beams:
+        return search(self.decoder, self.context, trie, admitted, width, deadline, worth)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledReader:
+    """Reads with the compiled decode."""
+
+    decoder: CompiledDecoder
+
+    def read(self, vectors: npt.NDArray[np.float32]) -> "CompiledReading":
+        return CompiledReading(self.decoder, self.decoder.read_vectors(vectors))
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledReading:
+    decoder: CompiledDecoder
+    context: CompiledContext
+
+    @property
+    def profile(self) -> npt.NDArray[np.float32]:
+        return self.context.profile
+
+    def search(
+        self,
+        trie: Branches,
+        admitted: npt.NDArray[np.bool_],
+        width: int,
+        deadline: Deadline,
+        worth: Worth | None = None,
+    ) -> Beams:
+        """As beam.search, one compiled call a level; the same beams, calls closer than rounding aside."""
+        levels = trie.levels
+        nothing = np.empty((0, levels), dtype=np.int64)
+        if levels == 0 or not admitted.any():
+            return Beams(nothing, np.empty(0))
+        run = self.decoder.search(self.context)
+        codes = np.empty((1, 0), dtype=np.int64)  # [W, level]
+        prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)  # [W]
+        for level in range(levels):
+            if deadline.remaining_ms <= 0:
+                return Beams(nothing, np.empty(0), late=True)
+            if worth is None:
+                lift, live = None, trie.live_children(prefixes, level, admitted)
+            else:
+                lift = worth(prefixes, level)
+                live = np.isfinite(lift)
+            base = live.shape[1]  # the trie's own K, in which it packs prefixes
+            lift = None if lift is None else _fitted(lift, self.decoder.codes)
+            step = run.step(_fitted(live, self.decoder.codes), width, lift)
+            if len(step.codes) == 0:
+                return Beams(nothing, np.empty(0))
+            codes = np.column_stack((codes[step.parents], step.codes))
+            prefixes, log_probs = prefixes[step.parents] * base + step.codes, step.log_probs
+        return Beams(codes, log_probs.astype(np.float64))
+
+
+def _fitted(children: npt.NDArray[Number], codes: int) -> npt.NDArray[Number]:
+    """[W, K] as the decoder counts codes: a trie of few items may know fewer of them, which then are False or 0."""
+    beams, base = children.shape
+    if base == codes:
+        return children
+    fitted = np.zeros((beams, codes), dtype=children.dtype)
+    fitted[:, : min(base, codes)] = children[:, :codes]
+    return fitted
