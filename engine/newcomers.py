@@ -36,7 +36,8 @@ class Evidence:
     """Impressions and clicks by item, from the feedback of every engine.
 
     One thread observes, others may read. An impression counts with the click probability this engine promised for its
-    bid, or, where another engine bid, with the mean of those promised so far.
+    bid; where another engine bid, or this one before it was started, with the mean of those promised, and while there
+    is none, with the click rate of all impressions.
     """
 
     def __init__(self) -> None:
@@ -55,6 +56,7 @@ class Evidence:
         for feedback in feedbacks:
             if feedback.kind is FeedbackKind.CLICK:
                 self._tallies[feedback.item_id].clicks += 1
+                self._all.clicks += 1
             elif feedback.kind is FeedbackKind.BILLING:
                 promised = self._promises.pop(feedback.bid_id, None)
                 for tally in (self._tallies[feedback.item_id], self._all):
@@ -65,7 +67,8 @@ class Evidence:
 
     def of(self, item_ids: Sequence[str]) -> Seen:
         """What was seen of these items, zero for those nobody was shown."""
-        mean = self._all.expected / self._all.promised if self._all.promised else 0.0
+        total = self._all
+        mean = total.expected / total.promised if total.promised else total.clicks / max(total.impressions, 1)
         tallies = [self._tallies.get(item_id, _NOTHING) for item_id in item_ids]
         return Seen(
             np.array([one.expected + mean * (one.impressions - one.promised) for one in tallies]),

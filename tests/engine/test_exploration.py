@@ -99,6 +99,13 @@ def test_impressions_of_other_engines_count_with_the_mean_promise() -> None:
     assert found.clicks.tolist() == [1, 0, 0]
 
 
+def test_after_a_restart_what_others_bid_counts_with_the_click_rate_of_all() -> None:
+    """With nothing promised yet, ten impressions and three clicks of two items say that three in ten are expected."""
+    evidence = Evidence()
+    evidence.observe([*seen(0, 6, 3), *seen(1, 4, 0)])
+    assert evidence.of(["i0", "i1"]).expected == pytest.approx([1.8, 1.2])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 5), st.lists(st.integers(0, 100 * 4), max_size=120))
 def test_the_hourly_budget_is_never_exceeded(per_hour: int, quarters: list[int]) -> None:
