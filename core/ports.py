@@ -14,7 +14,7 @@ from .decision import Ad, JudgedAd, Proposal, Verdict
 from .environment import Environment
 from .event import Event, Outcome, Stop, Topic
 from .exchange import Answer, Notice
-from .feedback import Interaction
+from .feedback import Feedback, Interaction
 from .request import BidRequest
 from .snapshot import Snapshot
 
@@ -143,6 +143,17 @@ class StopFeed(Protocol):
 
     def poll(self, timeout_s: float) -> Sequence[Stop]:
         """Stops since the last poll, in order; empty after `timeout_s` without any."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FeedbackFeed(Protocol):
+    """What people and exchanges did, as it is told: for counts that may lag a little."""
+
+    def poll(self, timeout_s: float) -> Sequence[Feedback]:
+        """What was told since the last poll, from the oldest still retained on, each event once; empty after
+        `timeout_s` without any."""
         ...
 
     def close(self) -> None: ...

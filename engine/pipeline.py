@@ -192,8 +192,8 @@ class Pipeline:
         trace.propensity[impression.impression_id] = choice.propensity
         if not trace.request.test:  # OpenRTB: test requests are not billable
             self._hold(bid, impression, trace.request)
-        if tier is Tier.NEWCOMERS:
-            self._parts.evidence.promise(bid.bid_id, p_click_of(bid.priced))
+            if self._config.newcomer_share:
+                self._parts.evidence.promise(bid.bid_id, p_click_of(bid.priced))
         return bid
 
     def _launches_one(self, eligible: Sequence[PricedAd], trace: Trace) -> bool:

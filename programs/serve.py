@@ -19,12 +19,13 @@ import uvloop
 from ..core.artifact import require
 from ..core.clock import SystemClock
 from ..core.errors import Unavailable
-from ..core.ports import CommitStore, StopFeed
+from ..core.ports import CommitStore, FeedbackFeed, StopFeed
 from ..core.pseudonym import Pseudonymiser
 from ..core.snapshot import Snapshot
 from ..engine.audit import AuditWriter
 from ..engine.ledger import Ledger
 from ..engine.market import MarketModel
+from ..engine.newcomers import Evidence
 from ..engine.notices import NoticeDesk
 from ..engine.outbox import OutboxRelay
 from ..engine.pacing import Pacer
@@ -45,7 +46,7 @@ from .settings import Settings, load
 _SWITCH_INTERVAL_S = (
     0.0005  # the follower and the audit thread yield to the request loop ten times sooner than Python's 5 ms
 )
-_STOP_POLL_S = 0.2
+_STOP_POLL_S = _FEEDBACK_POLL_S = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -128,6 +129,11 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
     audit.start()
     stack.callback(audit.stop)
 
+    evidence = Evidence()
+    if engine.newcomer_share > 0:  # nobody else reads it
+        from ..streaming.feedback_feed import KafkaFeedbackFeed
+
+        _start_evidence(KafkaFeedbackFeed(streaming), evidence, stack)
     learned, market = GuardedProposer(proposer, clock), MarketModel()
     stack.callback(learned.close)
     parts = Parts(
@@ -143,6 +149,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
         ledger=ledger,
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
+        evidence=evidence,
     )
     pipeline = Pipeline(parts, engine)
     statistics = Statistics(snapshot, lambda: {"proposer": learned.model, **verifier.models}, learned.lateness)
@@ -192,6 +199,26 @@ def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> threadin
     stack.callback(thread.join, 2.0)
     stack.callback(stopping.set)
     return known
+
+
+def _start_evidence(feed: FeedbackFeed, evidence: Evidence, stack: ExitStack) -> None:
+    """A thread that counts feedback into `evidence`; while the broker is away, what is known stays known."""
+    stopping = threading.Event()
+
+    def follow() -> None:
+        while not stopping.is_set():
+            try:
+                evidence.observe(feed.poll(_FEEDBACK_POLL_S))
+            except Exception as error:
+                # The thread's edge: exploration goes on with what it knows.
+                _log.warning("feedback cannot be read; exploration learns nothing for now", reason=repr(error))
+                stopping.wait(_FEEDBACK_POLL_S)
+
+    thread = threading.Thread(target=follow, name="evidence", daemon=True)
+    thread.start()
+    stack.callback(feed.close)
+    stack.callback(thread.join, 2.0)
+    stack.callback(stopping.set)
 
 
 def _lock(state: Path, stack: ExitStack) -> None:
