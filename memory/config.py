@@ -16,3 +16,4 @@ class MemoryConfig:
     rows_per_slice: int = 64  # about 1 ms of folding, well under the interpreter's 5 ms switch interval
     pause_ms: float = 1.0  # between slices, so that a large commit takes at most half of the serving thread's time
     sink_interval_ms: int = 500  # commits of this long become one batch in the store: its granularity of `as_of`
+    evict_after_hours: float = 168.0  # the sink forgets versions this much older than the newest commit; 0: never

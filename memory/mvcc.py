@@ -20,6 +20,7 @@ class CommitGap(AdgramError):
         super().__init__(f"shard {shard}: commit {found_number} follows {after_number}; read the log again from there")
         self.shard = shard
         self.after_number = after_number
+        self.found_number = found_number
 
 
 @dataclass(frozen=True, slots=True)

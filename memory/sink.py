@@ -10,6 +10,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_whe
 from ..core.commit import Commit, Version
 from ..core.errors import AdgramError, Unavailable
 from ..core.ports import CommitFeed, CommitLog, CommitStore
+from .committer import Fenced
 from .config import MemoryConfig
 from .mvcc import CommitGap, Progress
 from .recovery import require_same_log, retained
@@ -17,6 +18,8 @@ from .recovery import require_same_log, retained
 POLL_S = 0.1
 BATCH_COMMITS = 2_000  # bounds what one batch holds in memory while the sink catches up
 LONGEST_WAIT_S = 15.0
+STANDBY_S = 30.0  # a fenced sink takes over again when the other one has written nothing for so long
+EVICT_EVERY_S = 3_600.0
 logger = structlog.get_logger(__name__)
 
 
@@ -30,8 +33,15 @@ class Sink:
         open_feed: Callable[[Version], CommitFeed],
         store: CommitStore,
         config: MemoryConfig,
+        evict: Callable[[], object] | None = None,
+        standby_s: float = STANDBY_S,
     ) -> None:
+        """Args:
+        evict: makes room in the store; called once an hour, between two batches, since Lite takes one writer.
+        standby_s: see STANDBY_S.
+        """
         self._shards, self._log, self._open_feed, self._store, self._config = shards, log, open_feed, store, config
+        self._evict, self._standby_s, self._evicted_at = evict, standby_s, time.monotonic()
         self._stopping = threading.Event()
         self._pending: list[Commit] = []
         self._thread = threading.Thread(target=self._run, name="milvus-sink", daemon=True)
@@ -53,7 +63,7 @@ class Sink:
     def _run(self) -> None:
         """The thread's edge: the sink starts again from the store's own head after whatever went wrong."""
         retrying = Retrying(
-            retry=retry_if_exception_type(Unavailable),
+            retry=retry_if_exception_type((Unavailable, CommitGap, Fenced)),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_S),
             stop=stop_when_event_set(self._stopping),
             sleep=self._wait,
@@ -61,9 +71,11 @@ class Sink:
             reraise=True,
         )
         try:
-            retrying(self._sink)
-        except Unavailable as error:
-            logger.warning("the sink stopped with the store away; it goes on from the log next time", reason=str(error))
+            retrying(self._sink_or_stand_by)
+        except (Unavailable, CommitGap, Fenced) as error:
+            logger.warning(
+                "the sink stopped before it had caught up; it goes on from the log next time", reason=str(error)
+            )
         except AdgramError as error:
             logger.error("the sink stopped", reason=str(error))  # noqa: TRY400 one line says all
         except Exception:
@@ -72,9 +84,23 @@ class Sink:
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)
 
+    def _sink_or_stand_by(self) -> None:
+        """Ends when told to. Fenced once the other writer has been silent for so long that this one takes over."""
+        try:
+            self._sink()
+        except Fenced as error:
+            logger.warning("the sink stands by", reason=str(error))
+            before: tuple[int, ...] = ()
+            while not self._stopping.wait(self._standby_s) and before != (now := self._heads()):
+                before = now
+            raise
+
+    def _heads(self) -> tuple[int, ...]:
+        return tuple(self._store.head(shard) for shard in range(self._shards))
+
     def _sink(self) -> None:
         self._pending = []
-        heads = tuple(self._store.head(shard) for shard in range(self._shards))
+        heads = self._heads()
         for shard, head in enumerate(heads):
             require_same_log(shard, head, self._log)
         feed = self._open_feed(Version(heads, (0,) * self._shards))
@@ -89,6 +115,7 @@ class Sink:
                 if stopping or due or len(self._pending) >= BATCH_COMMITS:
                     self._write()
                     written_at = time.monotonic()
+                    self._make_room(written_at)
         finally:
             feed.close()
 
@@ -106,6 +133,14 @@ class Sink:
             if reading.commit is not None:
                 self._pending.append(reading.commit)
 
+    def _make_room(self, now: float) -> None:
+        if self._evict is not None and now - self._evicted_at >= EVICT_EVERY_S and not self._stopping.is_set():
+            self._evicted_at = now
+            try:
+                self._evict()
+            except AdgramError as error:
+                logger.warning("nothing was evicted; the next try is in an hour", reason=str(error))
+
     def _write(self) -> None:
         if self._pending:
             self._store.write(self._pending)
@@ -114,4 +149,4 @@ class Sink:
 
 def _tell(state: RetryCallState) -> None:
     failure = state.outcome.exception() if state.outcome is not None else None
-    logger.warning("the store is away, the sink waits", reason=str(failure), attempt=state.attempt_number)
+    logger.warning("the sink starts again from the store's head", reason=str(failure), attempt=state.attempt_number)

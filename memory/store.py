@@ -1,245 +1,319 @@
-"""The durable materialised store: commits as rows of one Milvus collection, through any Milvus that answers at a URI.
+"""The durable materialised store: commits as sorted runs of packed rows in one Milvus collection (see memory.runs).
 
-Every row is written once under its own id and never changed; only a shard's head moves, as the last step of a write:
-
-    r/{shard}/{table}/{key}@{number}#{epoch}   one version of a key
-    m/{shard}/{sequence}                       a batch: its last commit and the ids of its rows
-    h/{shard}                                  how many batches there are; later ones do not exist
+    p/{shard}/{run}/{page}   rows of a run, packed
+    m/{shard}/{run}          its marker: last commit, offsets, watermark, pages with their checksums
+    head/{shard}             which runs exist; moves as the last step of a write, so that a torn write is not there
+    base/{shard}             what eviction has made of the oldest of them
 
 A batch keeps the newest version of each key, so the store's versions are as fine as its batches (`sink_interval_ms`).
-Used of Milvus: upsert and get by id. One writer per collection.
+One writer at a time: a later one fences the earlier off, whose runs have names of their own and stay invisible.
 """
 
-import base64
-import logging
-import socket
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit
 
-import grpc
-import msgspec
-from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
-
-from ..core.commit import Commit, Row
-from ..core.errors import ConfigError, Unavailable
-from . import mvcc
+from ..core.commit import Commit, Row, Table
+from ..core.errors import Unavailable, VersionUnavailable
+from . import mvcc, runs
+from .committer import Fenced
 from .config import MemoryConfig
+from .merging import Merged, Source, merged, newest
+from .milvus import MilvusTable, pieces_of
+from .runs import Head, Run, Span, Writer
 
-PIECE_CHARS = 60_000  # Milvus takes 65,535 bytes a text field; longer values go on in further rows
-BATCH_ROWS = 1_000
-BATCH_CHARS = 4_000_000  # one request stays far under gRPC's 64 MB, and a slow server answers it in time
-KEEPALIVE_MS = 3_600_000  # Lite ends connections that ping more often (too_many_pings)
-VECTOR = (0.0, 0.0)  # every collection needs a vector field; rows are found by id alone
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    sequence: int = 0
-    number: int = 0
-    epoch: int = 0
-    watermark: int = 0
-    ingest_time: int = 0
-    offsets: dict[str, int] = field(default_factory=dict)
+PAGES_AT_ONCE = 256  # read ahead while merging: 16 MB a run
+Progress = Callable[[int, int], None]  # pages read, pages in all
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    number: int
-    epoch: int
-    watermark: int
-    ingest_time: int
-    offsets: dict[str, int]
-    rows: tuple[tuple[str, str, int, int], ...]  # (table, key, number, epoch) of each row
+class Damaged(Unavailable):
+    """The store lacks something it lists, or holds something else; it is rebuilt from the log."""
 
 
 class MilvusStore:
     """Implements core.ports.CommitStore. Unavailable, in one line, whenever Milvus is away."""
 
-    def __init__(self, config: MemoryConfig) -> None:
-        self._config = config
-        _require_reachable(config)
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints what becomes one line of ours
-        with self._answering():
-            self._client = MilvusClient(
-                uri=config.milvus_uri,
-                token=config.milvus_token,
-                timeout=config.timeout_s,
-                grpc_options={"grpc.keepalive_time_ms": KEEPALIVE_MS},
-            )
-            if not self._client.has_collection(config.collection):
-                self._create()
-            self._client.load_collection(config.collection)
+    def __init__(self, config: MemoryConfig, client: Any | None = None, token: str = "") -> None:
+        """Opens the store; nothing is written, and nobody fenced, before the first `write`.
+
+        Args:
+            client: see MilvusTable.
+            token: tells this writer from any other; a random one by default.
+        """
+        self.table = MilvusTable(config, config.collection, client)
+        self._token = token or uuid.uuid4().hex[:8]
+        self._mine: dict[int, Head] = {}  # the heads this writer wrote last
+        self.on_progress: Progress | None = None  # told while a load reads pages
 
     def write(self, commits: Sequence[Commit]) -> None:
-        for shard in sorted({commit.shard for commit in commits}):
+        """See core.ports.CommitStore. Fenced when a later writer has taken the store over."""
+        numbers = sorted({commit.shard for commit in commits})
+        heads = {shard: self._claimed(shard, head) for shard, head in self.heads(numbers).items()}
+        moved = {}
+        for shard in numbers:
+            head = heads[shard]
             ours = sorted((commit for commit in commits if commit.shard == shard), key=lambda commit: commit.number)
-            head = self._head(shard)
             new = [commit for commit in ours if commit.number > head.number]
-            if not new:
-                continue
-            if new[0].number > head.number + 1:
+            if new and new[0].number > head.number + 1:
                 raise mvcc.CommitGap(shard, head.number, new[0].number)
-            self._write_batch(head, new)
+            if new:
+                moved[shard] = self._with_batch(shard, head, new)
+        self._publish(moved)
 
     def head(self, shard: int) -> int:
-        return self._head(shard).number
+        return self.heads([shard])[shard].number
 
     def load(self, shard: int, after_number: int, up_to_number: int) -> Sequence[Commit]:
-        """See core.ports.CommitStore. A commit stands for a batch; the last has the head's number if asked for."""
-        head = self._head(shard)
-        newest: dict[tuple[str, str], tuple[int, str]] = {}
-        batches = [one for one in self._batches(shard, head) if after_number < one.number <= up_to_number]
-        for index, batch in enumerate(batches):
-            for table, key, number, epoch in batch.rows:
-                newest[table, key] = (index, _row_id(shard, table, key, number, epoch))
-        stored = self._get([row_id for _, row_id in newest.values()])
-        grouped: list[list[Row]] = [[] for _ in batches]
-        for index, row_id in newest.values():
-            if row_id not in stored:
-                raise Unavailable(f"the store lacks the row {row_id} that its batch lists; rebuild it from the log")
-            grouped[index].append(_ROWS.decode(stored[row_id]))
+        """See core.ports.CommitStore. A commit stands for a run; the last has the head's number if asked for.
+
+        Their rows were checked page by page; they carry no checksum of their own.
+        """
+        while True:
+            head = self.heads([shard])[shard]
+            try:
+                return self._loaded(shard, head, after_number, up_to_number)
+            except Damaged:
+                if self.heads([shard])[shard].base.sequence == head.base.sequence:
+                    raise  # else what was missing has been evicted meanwhile, and stands in the new base
+
+    def as_of(self, shard: int, event_time: int) -> int:
+        """The newest commit number of a shard whose watermark is not later than `event_time` (ns UTC); 0 for none.
+
+        VersionUnavailable when that version was evicted.
+        """
+        head = self.heads([shard])[shard]
+        if head.watermark <= event_time:
+            return head.number
+        sequence = self.sequence_at(shard, head, lambda run: run.watermark <= event_time)
+        if sequence:
+            return self.markers(shard, [self.name_of(head, sequence)])[0].number
+        if head.base.name:
+            raise VersionUnavailable(
+                f"shard {shard}: what was there at {event_time} is evicted; the oldest left is {head.base.number}"
+            )
+        return 0
+
+    def excerpt(self, shard: int, number: int, item_id: str) -> Iterator[Commit]:
+        """All that was told of one item up to commit `number` of a shard: its row, offers and creatives, oldest first.
+
+        Reads the pages that can hold them, not the shard. Other items' creatives and offers may be among them.
+        """
+        head = self.heads([shard])[shard]
+        mvcc.require_retained(number, head.base.number, shard)
+        for run in self.markers(shard, head.cover(self.sequence_of(shard, head, number))):
+            own = {run.page_of((table.value, item_id)) for table in (Table.ITEM, Table.OFFER)} - {None}
+            wanted = own.union(run.pages_of(Table.OFFERS), run.pages_of(Table.CREATIVE))
+            found = self.rows(run, sorted(index for index in wanted if index is not None))
+            told = tuple(row for row in found if row.key == item_id or row.table in (Table.OFFERS, Table.CREATIVE))
+            yield Commit(shard, run.number, run.epoch, run.watermark, run.ingest_time, run.offsets, told)
+
+    def close(self) -> None:
+        self.table.close()
+
+    # The parts below are for memory.eviction and memory.verification, which work on the same runs.
+
+    def heads(self, shards: Sequence[int]) -> dict[int, Head]:
+        """The shards' heads; an empty one where nothing was written."""
+        found = self.table.get([name(shard) for shard in shards for name in (runs.head_id, runs.base_id)])
+        heads = {}
+        for shard in shards:
+            head, base = found.get(runs.head_id(shard)), found.get(runs.base_id(shard))
+            heads[shard] = replace(
+                Head() if head is None else runs.HEADS.decode(head),
+                base=runs.Base() if base is None else runs.BASES.decode(base),
+            )
+        return heads
+
+    def publish_base(self, shard: int, base: runs.Base) -> None:
+        """Afterwards what `base` stands for can only be read as that."""
+        self.table.put([(runs.base_id(shard), runs.encode(base))])
+
+    def announce(self, shard: int, horizon: int) -> None:
+        """Afterwards no new lease is granted below this commit number; reads go on until the head says so too."""
+        self.table.put([(f"horizon/{shard}", str(horizon).encode())])
+
+    def require_kept(self, shard: int, number: int) -> None:
+        """Returns when version `number` is neither evicted nor about to be; VersionUnavailable otherwise."""
+        announced = self.table.get([f"horizon/{shard}"])
+        horizon = max((int(value) for value in announced.values()), default=0)
+        mvcc.require_retained(number, max(horizon, self.heads([shard])[shard].base.number), shard)
+
+    def delete_runs(self, shard: int, names: Sequence[str]) -> int:
+        """How many of these runs there were; afterwards there are none. Pages go before the marker that lists them."""
+        found = self.table.get([runs.marker_id(shard, name) for name in names])
+        gone = [runs.RUNS.decode(stored) for stored in found.values()]
+        self.table.delete({run.page_id(index): page.pieces for run in gone for index, page in enumerate(run.pages)})
+        self.table.delete({marker_id: pieces_of(stored) for marker_id, stored in found.items()})
+        return len(gone)
+
+    def markers(self, shard: int, names: Sequence[str]) -> list[Run]:
+        """The markers of these runs. Damaged if one is missing or is not what was written."""
+        found = self.table.get([runs.marker_id(shard, name) for name in names])
+        markers = []
+        for name in names:
+            stored = found.get(runs.marker_id(shard, name))
+            if stored is None:
+                raise Damaged(f"the store lacks the marker {runs.marker_id(shard, name)}; rebuild it from the log")
+            run = runs.RUNS.decode(stored)
+            if run.checksum != run.digest():
+                raise Damaged(f"the store's marker {run.marker_id} does not fit its checksum; rebuild it from the log")
+            markers.append(run)
+        return markers
+
+    def rows(self, run: Run, indices: Sequence[int]) -> Iterator[Row]:
+        """The rows of some pages of a run, in order, each page checked. Damaged if one is missing or another."""
+        for start in range(0, len(indices), PAGES_AT_ONCE):
+            wanted = indices[start : start + PAGES_AT_ONCE]
+            found = self.table.get([run.page_id(index) for index in wanted])
+            for index in wanted:
+                yield from _unpacked(run, index, found)
+
+    def merged(self, parts: Sequence[Run]) -> Iterator[Merged]:
+        """The newest version of everything in these runs, oldest first."""
+        sources = [
+            Source(rows=partial(self.rows, part, range(len(part.pages))), blocks=partial(self._blocks, part))
+            for part in parts
+        ]
+        return merged(sources, parts[-1].number)
+
+    def _blocks(self, run: Run) -> Iterator[Row]:
+        return (row for row in self.rows(run, run.pages_of(Table.OFFERS)) if row.table is Table.OFFERS)
+
+    def write_run(self, run: Run, rows: Iterator[Row]) -> Run:
+        """The marker of a run that is stored now, with these sorted rows; no head says so yet."""
+        pages: list[runs.Page] = []
+
+        def stored() -> Iterator[tuple[str, bytes]]:
+            for one in runs.packed(rows, pieces_of):
+                pages.append(one.page)
+                yield run.page_id(len(pages) - 1), one.stored
+            marker = replace(run, pages=tuple(pages)).sealed()
+            yield marker.marker_id, runs.encode(marker)
+
+        self.table.put(stored())
+        return replace(run, pages=tuple(pages)).sealed()
+
+    def name_of(self, head: Head, sequence: int) -> str:
+        """The run that ends with a batch and says what was true after it."""
+        return head.base.name if sequence == head.base.sequence else head.name(0, sequence)
+
+    def sequence_at(self, shard: int, head: Head, holds: Callable[[Run], bool]) -> int:
+        """The newest batch whose marker `holds`, which is true up to some batch and false after it; 0 for none."""
+        low, high = max(head.base.sequence, 1) - 1, head.sequence
+        while low < high:
+            middle = (low + high + 1) // 2
+            if holds(self.markers(shard, [self.name_of(head, middle)])[0]):
+                low = middle
+            else:
+                high = middle - 1
+        return low if low >= head.base.sequence else 0
+
+    def sequence_of(self, shard: int, head: Head, number: int) -> int:
+        """The newest batch with nothing beyond commit `number`; 0 for none."""
+        if number >= head.number:
+            return head.sequence
+        return self.sequence_at(shard, head, lambda run: run.number <= number)
+
+    def _claimed(self, shard: int, stored: Head) -> Head:
+        """The head to write on from: this writer is the newest, or has been. Fenced, once, if another one is."""
+        mine = self._mine.get(shard)
+        if mine is None:
+            writer = Writer(stored.writer.epoch + 1, self._token)
+            spans = [span for span in stored.spans if span.first <= stored.sequence]
+            return replace(stored, writer=writer, spans=(*spans, Span(stored.sequence + 1, writer)))
+        if stored.writer.epoch == 0:
+            raise Damaged(f"shard {shard}: the collection was emptied under its writer; start the sink again")
+        if stored.writer > mine.writer:
+            del self._mine[shard]
+            raise Fenced(f"shard {shard}: another writer has taken the store over; run one sink a deployment")
+        first = max(
+            (index for index, span in enumerate(mine.spans) if span.first <= stored.base.sequence + 1), default=0
+        )
+        return replace(mine, spans=mine.spans[first:], base=stored.base)  # whatever a fenced writer has said since
+
+    def _publish(self, heads: Mapping[int, Head]) -> None:
+        self.table.put(
+            (runs.head_id(shard), runs.encode(replace(head, base=runs.Base()))) for shard, head in heads.items()
+        )
+        self._mine.update(heads)
+
+    def _with_batch(self, shard: int, head: Head, commits: Sequence[Commit]) -> Head:
+        last = commits[-1]
+        moved = replace(
+            head,
+            number=last.number,
+            epoch=last.epoch,
+            watermark=last.watermark,
+            ingest_time=max(head.ingest_time, last.ingest_time),  # a clock that stepped back does not reorder batches
+            offsets=last.offsets,
+            chain=runs.chained(head.chain, commits),
+        )
+        rows = newest(commits)
+        if not rows:
+            return moved
+        moved = replace(moved, sequence=head.sequence + 1)
+        self.write_run(_run_at(shard, moved, moved.name(0, moved.sequence)), iter(rows))
+        for level in runs.merged_levels(moved.sequence, moved.base.sequence):
+            width = runs.FAN ** (level - 1)
+            ends = range(moved.sequence - width * (runs.FAN - 1), moved.sequence + 1, width)
+            parts = self.markers(shard, [moved.name(level - 1, end) for end in ends])
+            together = self.merged(parts)
+            self.write_run(_run_at(shard, moved, moved.name(level, moved.sequence)), (one.row for one in together))
+        return moved
+
+    def _loaded(self, shard: int, head: Head, after_number: int, up_to_number: int) -> Sequence[Commit]:
+        if after_number:
+            mvcc.require_retained(after_number, head.base.number, shard)
+        if up_to_number <= after_number:
+            return ()
+        mvcc.require_retained(up_to_number, head.base.number, shard)
+        first = self.sequence_of(shard, head, after_number) if after_number else 0
+        last = self.sequence_of(shard, head, up_to_number)
+        names = [head.name(level, end) for level, end in runs.cover(first, last)] if first else head.cover(last)
+        found = self.markers(shard, names)
         commits = [
-            Commit(shard, one.number, one.epoch, one.watermark, one.ingest_time, one.offsets, tuple(rows)).sealed()
-            for one, rows in zip(batches, grouped, strict=True)
+            Commit(shard, run.number, run.epoch, run.watermark, run.ingest_time, run.offsets, tuple(rows))
+            for run, rows in zip(found, self._without_superseded(found), strict=True)
         ]
         if after_number < head.number <= up_to_number and (not commits or commits[-1].number < head.number):
             at_head = Commit(shard, head.number, head.epoch, head.watermark, head.ingest_time, head.offsets, ())
-            commits.append(at_head.sealed())
+            commits.append(at_head)
         return commits
 
-    def as_of(self, shard: int, event_time: int) -> int:
-        """The newest commit number of a shard whose watermark is not later than `event_time` (ns UTC); 0 for none."""
-        head = self._head(shard)
-        watermarks = [(batch.number, batch.watermark) for batch in self._batches(shard, head)]
-        return mvcc.as_of([*watermarks, (head.number, head.watermark)], event_time)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _write_batch(self, head: _Head, commits: Sequence[Commit]) -> None:
-        last, shard = commits[-1], commits[-1].shard
-        newest = {(row.table, row.key): (row, commit) for commit in commits for row in commit.rows}
-        sequence = head.sequence
-        if newest:
-            sequence += 1
-            listed = tuple((table.value, key, one.number, one.epoch) for (table, key), (_, one) in newest.items())
-            batch = _Batch(last.number, last.epoch, last.watermark, last.ingest_time, last.offsets, listed)
-            self._upsert(
-                (_row_id(shard, row.table, row.key, one.number, one.epoch), _encode(row))
-                for row, one in newest.values()
-            )
-            self._upsert([(f"m/{shard}/{sequence}", _encode(batch))])
-        moved = _Head(sequence, last.number, last.epoch, last.watermark, last.ingest_time, last.offsets)
-        self._upsert([(f"h/{shard}", _encode(moved))])
-
-    def _head(self, shard: int) -> _Head:
-        found = self._get([f"h/{shard}"])
-        return _HEADS.decode(found[f"h/{shard}"]) if found else _Head()
-
-    def _batches(self, shard: int, head: _Head) -> list[_Batch]:
-        ids = [f"m/{shard}/{sequence}" for sequence in range(1, head.sequence + 1)]
-        found = self._get(ids)
-        return [_BATCHES.decode(found[one]) for one in ids]
-
-    def _upsert(self, values: Iterable[tuple[str, bytes]]) -> None:
-        """Afterwards every (id, value) is stored. Ids within one call are distinct, as Milvus wants them."""
-        pending: list[dict[str, Any]] = []
-        size = 0
-        for row in (row for row_id, value in values for row in _pieces(row_id, value)):
-            if pending and (len(pending) >= BATCH_ROWS or size > BATCH_CHARS):
-                self._send(pending)
-                pending, size = [], 0
-            pending.append(row)
-            size += len(row["value"])
-        if pending:
-            self._send(pending)
-
-    def _send(self, pending: list[dict[str, Any]]) -> None:
-        with self._answering():
-            self._client.upsert(self._config.collection, pending)
-
-    def _get(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """The stored values among these ids."""
-        first = self._texts(ids)
-        more = [_piece_id(row_id, piece) for row_id, text in first.items() for piece in range(1, _count(text) + 1)]
-        texts = {**first, **self._texts(more)}
-        values = {}
-        for row_id, text in first.items():
-            parts = (texts[_piece_id(row_id, piece)] for piece in range(1, _count(text) + 1))
-            values[row_id] = base64.b64decode("".join((text.partition(":")[2], *parts)))
-        return values
-
-    def _texts(self, ids: Sequence[str]) -> dict[str, str]:
-        texts = {}
-        for start in range(0, len(ids), BATCH_ROWS):
-            wanted = list(ids[start : start + BATCH_ROWS])
-            with self._answering():
-                found = self._client.get(self._config.collection, wanted, output_fields=["id", "value"])
-            texts.update({row["id"]: row["value"] for row in found})
-        return texts
-
-    def _create(self) -> None:
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=1_024)
-        schema.add_field("value", DataType.VARCHAR, max_length=65_535)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=len(VECTOR))
-        index = self._client.prepare_index_params()
-        index.add_index("vector", index_type="FLAT", metric_type="L2")
-        # Strong: a writer that starts again must see the head it wrote before. Requests never wait for this.
-        self._client.create_collection(
-            self._config.collection, schema=schema, index_params=index, consistency_level="Strong"
-        )
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        try:
-            yield
-        except (MilvusException, grpc.RpcError, ValueError) as error:
-            reason = str(getattr(error, "message", error)).splitlines()[0]
-            raise Unavailable(f"Milvus at {self._config.milvus_uri} does not answer: {reason}") from error
+    def _without_superseded(self, found: Sequence[Run]) -> list[list[Row]]:
+        """The rows of these runs, oldest first, less those of which a later run has a newer version."""
+        total, read = sum(len(run.pages) for run in found), 0
+        seen: set[runs.RowKey] = set()
+        kept: list[list[Row]] = []
+        for run in reversed(found):
+            ours: list[Row] = []
+            for start in range(0, len(run.pages), PAGES_AT_ONCE):
+                indices = range(start, min(start + PAGES_AT_ONCE, len(run.pages)))
+                ours.extend(self.rows(run, indices))
+                read += len(indices)
+                if self.on_progress is not None:
+                    self.on_progress(read, total)
+            if seen:
+                ours = [row for row in ours if (row.table.value, row.key) not in seen]
+            if run is not found[0]:
+                seen.update((row.table.value, row.key) for row in ours)
+            kept.append(ours)
+        return kept[::-1]
 
 
-_ROWS = msgspec.msgpack.Decoder(Row)
-_HEADS = msgspec.msgpack.Decoder(_Head)
-_BATCHES = msgspec.msgpack.Decoder(_Batch)
-_encode = msgspec.msgpack.Encoder().encode
+def _run_at(shard: int, head: Head, name: str) -> Run:
+    """A run that ends where the head is, without rows yet."""
+    return Run(name, shard, head.number, head.epoch, head.watermark, head.ingest_time, head.offsets, head.chain, ())
 
 
-def _row_id(shard: int, table: str, key: str, number: int, epoch: int) -> str:
-    # Ids go through Milvus' filter language: quoting leaves nothing in a key that could mean something there.
-    return f"r/{shard}/{table}/{quote(key, safe='')}@{number}#{epoch}"
-
-
-def _pieces(row_id: str, value: bytes) -> Iterator[dict[str, Any]]:
-    text = base64.b64encode(value).decode()
-    pieces = [text[start : start + PIECE_CHARS] for start in range(0, len(text), PIECE_CHARS)] or [""]
-    yield {"id": row_id, "value": f"{len(pieces) - 1}:{pieces[0]}", "vector": list(VECTOR)}
-    for piece, more in enumerate(pieces[1:], start=1):
-        yield {"id": _piece_id(row_id, piece), "value": more, "vector": list(VECTOR)}
-
-
-def _piece_id(row_id: str, piece: int) -> str:
-    return f"{row_id}~{piece}"
-
-
-def _count(text: str) -> int:
-    """How many further pieces follow the first."""
-    return int(text.partition(":")[0])
-
-
-def _require_reachable(config: MemoryConfig) -> None:
-    parts = urlsplit(config.milvus_uri)
-    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname:
-        raise ConfigError(
-            f"milvus URI {config.milvus_uri!r} is not http://host:port; give one like http://127.0.0.1:19530"
-        )
+def _unpacked(run: Run, index: int, found: Mapping[str, bytes]) -> list[Row]:
+    page_id = run.page_id(index)
+    if page_id not in found:
+        raise Damaged(f"the store lacks the page {page_id} that its marker lists; rebuild it from the log")
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 19530)
-        socket.create_connection((parts.hostname, port), timeout=min(3.0, config.timeout_s)).close()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise Unavailable(f"no Milvus at {config.milvus_uri} ({reason}); start one or name yours") from error
+        return runs.unpacked(run.pages[index], found[page_id])
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise Damaged(f"the store's page {page_id} is damaged ({reason}); rebuild it from the log") from error

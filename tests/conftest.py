@@ -4,15 +4,22 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from file_milvus import FileBackedMilvus
 from hypothesis import settings
 
 from adgram.core.catalogue import EncodedItem, Item
+from adgram.core.clock import Clock
 from adgram.core.commit import Commit
+from adgram.memory.config import MemoryConfig
+from adgram.memory.leases import Leases
 from adgram.memory.mvcc import ANYWHERE, Progress, counted
+from adgram.memory.store import MilvusStore
 from adgram.streaming.local_broker import free_port, start_broker, start_milvus
 
 settings.register_profile("adgram", deadline=None)  # timings on a shared machine say nothing about correctness
@@ -55,6 +62,38 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a Milvus Lite server; take a collection of your own in it."""
     with start_milvus(tmp_path_factory.mktemp("milvus")) as milvus:
         yield f"http://{milvus.address}"
+
+
+@dataclass
+class OneCollection:
+    """A collection of its own on some Milvus; each call opens it as another process would."""
+
+    config: MemoryConfig
+    client: Callable[[], Any]
+
+    def store(self) -> MilvusStore:
+        return MilvusStore(self.config, self.client())
+
+    def leases(self, clock: Clock) -> Leases:
+        return Leases(self.config, clock, self.client())
+
+
+@pytest.fixture
+def milvus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], OneCollection]:
+    """Opens a new collection: in a "file", on a "lite" server, or on the real "server" that ADGRAM_MILVUS names."""
+
+    def opened(kind: str) -> OneCollection:
+        collection = f"c{uuid.uuid4().hex[:12]}"
+        if kind == "file":
+            file = tmp_path / collection
+            return OneCollection(MemoryConfig(milvus_uri="file", collection=collection), lambda: FileBackedMilvus(file))
+        uri = os.environ.get("ADGRAM_MILVUS", "")
+        if kind == "server" and not uri:
+            pytest.skip("needs a Milvus server: `make test-milvus` starts one, or set ADGRAM_MILVUS=http://host:port")
+        uri = uri if kind == "server" else request.getfixturevalue("milvus_uri")
+        return OneCollection(MemoryConfig(milvus_uri=uri, collection=collection), lambda: None)
+
+    return opened
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The same promises, kept by every commit store: a dictionary, and Milvus through its Lite server."""
+"""The same promises, kept by every commit store: a dictionary, and a Milvus in a file, a Lite server and a real one."""
 
 import uuid
 
@@ -8,12 +8,17 @@ from hypothesis import strategies as st
 
 from adgram.core import rows
 from adgram.core.catalogue import Rule
+from adgram.core.clock import ManualClock
 from adgram.core.commit import Commit, Row, Table
-from adgram.core.errors import ConfigError, Unavailable
-from adgram.memory import mvcc
+from adgram.core.errors import ConfigError, Unavailable, VersionUnavailable
+from adgram.memory import mvcc, runs
+from adgram.memory.committer import Fenced
 from adgram.memory.config import MemoryConfig
+from adgram.memory.eviction import evict
+from adgram.memory.leases import Lease
 from adgram.memory.snapshot import MemorySnapshot
-from adgram.memory.store import MilvusStore
+from adgram.memory.store import Damaged, MilvusStore
+from adgram.memory.verification import verify
 
 
 class DictionaryStore:
@@ -44,23 +49,30 @@ class DictionaryStore:
         pass
 
 
-@pytest.fixture(params=["dictionary", "milvus-lite"])
-def open_store(request):
+@pytest.fixture
+def milvus(request, milvus_server):
+    """Names a collection of its own in a file, in Milvus Lite and in a Milvus server; opens clients of it."""
+    return milvus_server(request.param)
+
+
+every_milvus = pytest.mark.parametrize("milvus", ["file", "lite", "server"], indirect=True)
+
+
+@pytest.fixture(params=["dictionary", "file", "lite", "server"])
+def open_store(request, milvus_server):
     """Opens the same store each time it is called, as another process would."""
     if request.param == "dictionary":
         store = DictionaryStore()
         return lambda: store
-    uri = request.getfixturevalue("milvus_uri")
-    collection = f"c{uuid.uuid4().hex[:12]}"
-    return lambda: MilvusStore(MemoryConfig(milvus_uri=uri, collection=collection))
+    return milvus_server(request.param).store
 
 
 def _rule(key, expression="true"):
-    return rows.row(Table.RULE, key, Rule(key, expression, "r"), event_time=3)
+    return rows.row(Table.RULE, key, None if expression is None else Rule(key, expression, "r"), event_time=3)
 
 
-def _commit(number, *entries, shard=0, watermark=0):
-    return Commit(shard, number, 1, watermark, 0, {"items": number}, entries).sealed()
+def _commit(number, *entries, shard=0, watermark=0, ingest_time=0):
+    return Commit(shard, number, 1, watermark, ingest_time, {"items": number}, entries).sealed()
 
 
 def _rules(store, up_to=None, shard=0):
@@ -148,6 +160,71 @@ def test_a_load_equals_a_dictionary_of_the_newest_rows(milvus_uri, history):
     store.write(commits[half:])
     assert _rules(store) == {key: value for key, value in naive.items() if value is not None}
     store.close()
+
+
+@every_milvus
+def test_a_stale_writer_is_fenced_off_and_its_rows_stay_invisible(milvus):
+    """Who was taken over from gets an error, and nothing that it wrote is ever read."""
+    stale, fresh = milvus.store(), milvus.store()
+    stale.write([_commit(1, _rule("a", "one"))])
+    fresh.write([_commit(2, _rule("a", "two"))])
+    with pytest.raises(Fenced, match="another writer has taken the store over"):
+        stale.write([_commit(3, _rule("a", "stale"), _rule("b"))])
+    fresh.write([_commit(3, _rule("c"))])
+    assert _rules(milvus.store()) == {"a": "two", "c": "true"}
+
+
+@every_milvus
+def test_many_batches_read_as_few_and_every_one_of_them_still_reads_as_it_was(milvus):
+    """Merged runs change nothing but the speed of a load; another process finds each version by number and by time."""
+    store = milvus.store()
+    for number in range(1, 2 * runs.FAN + 3):
+        row = _rule("gone", None) if number == 20 else _rule(str(number % 7), f"v{number}")
+        store.write([_commit(number, row, watermark=number)])
+    again = milvus.store()
+    assert len(again.load(0, 0, again.head(0))) == 4
+    for version in (1, 15, 16, 17, 33):
+        wanted = {str(n % 7): f"v{n}" for n in range(1, version + 1) if n != 20}
+        assert _rules(again, up_to=again.as_of(0, version)) == wanted
+
+
+@every_milvus
+def test_eviction_keeps_what_a_lease_needs_and_refuses_what_is_gone(milvus):
+    """Superseded versions go, reads below the horizon are refused, and the newest state is as it was."""
+    store, leases = milvus.store(), milvus.leases(ManualClock(1))
+    for number in range(1, 9):
+        store.write([_commit(number, _rule("a", f"v{number}"), watermark=10 * number, ingest_time=number)])
+    store.write([_commit(9, Row(Table.RULE, "b", None), watermark=90, ingest_time=9)])
+    leases.take(Lease("replay", "test", 35, 100), store, shards=1)
+    (found,) = evict(store, leases, 1, 2)
+    assert (found.horizon, found.held_by) == (3, "replay")
+    assert _rules(store, up_to=store.as_of(0, 35)) == {"a": "v3"}
+    leases.release("replay")
+    (found,) = evict(store, leases, 1, 2)
+    assert (found.horizon, found.held_by) == (7, "")
+    again = milvus.store()
+    assert _rules(again) == {"a": "v8"} and _rules(again, up_to=7) == {"a": "v7"}
+    for too_old in (lambda: again.load(0, 0, 6), lambda: again.load(0, 3, 9), lambda: again.as_of(0, 69)):
+        with pytest.raises(VersionUnavailable):
+            too_old()
+    with pytest.raises(VersionUnavailable):
+        leases.take(Lease("late", "test", 35, 100), store, shards=1)
+    assert leases.held() == []
+    assert verify(again, 0).problems == ()
+
+
+@every_milvus
+def test_damage_is_found_where_it_is(milvus):
+    """A page that is not what was written is told by verify, and a load does not answer from it."""
+    store = milvus.store()
+    store.write([_commit(1, _rule("a")), _commit(2, _rule("b"))])
+    assert verify(store, 0).problems == ()
+    (run,) = store.markers(0, store.heads([0])[0].cover(1))
+    store.table.put([(run.page_id(0), b"something else")])
+    (problem,) = verify(milvus.store(), 0).problems
+    assert run.page_id(0) in problem and "damaged" in problem
+    with pytest.raises(Damaged):
+        milvus.store().load(0, 0, 2)
 
 
 def test_a_milvus_that_is_away_is_told_in_one_line():
