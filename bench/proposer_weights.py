@@ -68,9 +68,17 @@ def main() -> None:
     model = random_transformer(shape, 0).requires_grad_(True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=EPOCHS * len(batches), pct_start=0.1)
-    started = time.monotonic()
-    for epoch in range(EPOCHS):
-        total = 0.0
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
+    unfinished = options.out.with_suffix(".unfinished")
+    if unfinished.exists():  # a run that was stopped goes on after its last whole epoch
+        kept = torch.load(unfinished)
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        schedule.load_state_dict(kept["schedule"])
+        done = kept["epochs"]
+    for epoch in range(done, EPOCHS):
+        started, total = time.monotonic(), 0.0
         for place in track(rng.permutation(len(batches)).tolist(), f"epoch {epoch + 1} of {EPOCHS}"):
             length = max(map(len, batches[place]))
             batch = torch.tensor([sequence + [0] * (length - len(sequence)) for sequence in batches[place]])
@@ -81,12 +89,13 @@ def main() -> None:
             optimiser.step()
             schedule.step()
             total += float(loss.detach())
-        print(
-            f"epoch {epoch + 1}: {total / len(batches):.3f} nats a code, {time.monotonic() - started:.0f} s", flush=True
-        )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+        took = time.monotonic() - started
+        print(f"epoch {epoch + 1}: {total / len(batches):.3f} nats a code, {took:.0f} s", flush=True)
+        state = {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(), "epochs": epoch + 1}
+        torch.save({"model": model.state_dict(), **state}, unfinished)
     notes = f"weights trained {EPOCHS} epochs on {len(sequences):,} histories of {options.marketplace.name}"
     torch.save({"model": model.state_dict(), "sids": sids, "sequences": sequences, "notes": notes}, options.out)
+    unfinished.unlink()
 
 
 if __name__ == "__main__":

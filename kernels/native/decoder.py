@@ -1,6 +1,7 @@
 """The compiled decode as Python sees it: a model, contexts read once, and searches that advance level by level."""
 
 import ctypes
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from .library import ModelParts, load
 from .weights import Affine, Array, Block, HistoryDecoder, TokenDecoder, centred_rows
+
+KEPT_IDLE = 16  # contexts and searches, each some megabytes, that wait to be used again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,28 @@ class Handle:
     def __del__(self) -> None:
         if hasattr(self, "_free"):
             self._free(self.address)
+
+
+class Stock:
+    """Objects of the library that are used again: asking the system for their memory would cost a request its time."""
+
+    def __init__(self, make: Callable[[], int | None], free: Callable[[int], None]) -> None:
+        self._make, self._free = make, free
+        self._idle: list[int] = []
+
+    def take(self) -> Handle:
+        """An object that comes back here when its handle dies; what it held before is still in it."""
+        return Handle(self._idle.pop() if self._idle else self._make(), self._give_back)
+
+    def _give_back(self, address: int) -> None:
+        if len(self._idle) < KEPT_IDLE:
+            self._idle.append(address)
+        else:
+            self._free(address)
+
+    def __del__(self) -> None:
+        for address in self._idle:
+            self._free(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +95,21 @@ class CompiledDecoder:
         self._vector_width = 0 if isinstance(weights, TokenDecoder) else len(weights.query.bias)
         self._model = Handle(library.adgram_model_new(ctypes.byref(parts)), library.adgram_model_delete)
         self._space = Handle(library.adgram_workspace_new(threads), library.adgram_workspace_delete)
+        self._contexts = Stock(library.adgram_context_new, library.adgram_context_delete)
+        model = self._model.address
+        self._searches = Stock(lambda: library.adgram_search_new(model), library.adgram_search_delete)
+        self._turn = threading.Lock()
 
     def read_tokens(self, tokens: npt.NDArray[np.int64]) -> CompiledContext:
         """The context of a prompt of 1 … longest tokens. [T]"""
         tokens = np.ascontiguousarray(tokens, dtype=np.int64)
         if not 0 < len(tokens) <= self.longest:
             raise ValueError(f"a prompt has 1 to {self.longest} tokens, not {len(tokens)}")
-        handle = self._context()
-        done = self._library.adgram_prefill_tokens(
-            self._model.address, self._space.address, handle.address, tokens.ctypes.data, len(tokens)
-        )
+        handle = self._contexts.take()
+        with self._turn:
+            done = self._library.adgram_prefill_tokens(
+                self._model.address, self._space.address, handle.address, tokens.ctypes.data, len(tokens)
+            )
         _checked(done == 1)
         return CompiledContext(handle, len(tokens), np.empty(0, dtype=np.float32))
 
@@ -88,20 +118,51 @@ class CompiledDecoder:
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if len(vectors) >= self.longest:
             raise ValueError(f"a history has at most {self.longest - 1} items, not {len(vectors)}")
-        handle, profile = self._context(), np.empty(self._vector_width, dtype=np.float32)
-        done = self._library.adgram_prefill_vectors(
-            self._model.address, self._space.address, handle.address, vectors.ctypes.data, len(vectors),
-            profile.ctypes.data,
-        )  # fmt: skip
+        handle, profile = self._contexts.take(), np.empty(self._vector_width, dtype=np.float32)
+        with self._turn:
+            done = self._library.adgram_prefill_vectors(
+                self._model.address, self._space.address, handle.address, vectors.ctypes.data, len(vectors),
+                profile.ctypes.data,
+            )  # fmt: skip
         _checked(done == 1)
         return CompiledContext(handle, len(vectors) + 1, profile)
 
     def search(self, context: CompiledContext) -> "CompiledSearch":
         """A search over the context, before its first level."""
-        return CompiledSearch(self._library, self._model, self._space, context, self.codes)
+        return CompiledSearch(self, context)
 
-    def _context(self) -> Handle:
-        return Handle(self._library.adgram_context_new(), self._library.adgram_context_delete)
+    def begin_search(self) -> Handle:
+        """A search of the library's, at its beginning."""
+        search = self._searches.take()
+        self._library.adgram_search_begin(search.address)
+        return search
+
+    def advance(
+        self,
+        search: Handle,
+        context: CompiledContext,
+        live: npt.NDArray[np.bool_],
+        lift: npt.NDArray[np.float32] | None,
+        width: int,
+        effort: int,
+    ) -> Step:
+        """The search one level further; `effort` counts 1, 2, 4 for the means of native.h's Effort."""
+        live = np.ascontiguousarray(live)
+        lift = None if lift is None else np.ascontiguousarray(lift, dtype=np.float32)
+        parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
+        log_probs = np.empty(width, dtype=np.float32)
+        with self._turn:
+            found = self._library.adgram_step(
+                self._model.address, self._space.address, context.handle.address, search.address, live.ctypes.data,
+                None if lift is None else lift.ctypes.data, width, effort, parents.ctypes.data, codes.ctypes.data,
+                log_probs.ctypes.data,
+            )  # fmt: skip
+        _checked(found >= 0)
+        return Step(parents[:found], codes[:found], log_probs[:found])
+
+    def computed(self, search: Handle) -> int:
+        """Beams of a search that ran through the network."""
+        return int(self._library.adgram_search_computed(search.address))
 
     def _token_parts(self, weights: TokenDecoder) -> ModelParts:
         return ModelParts(
@@ -151,24 +212,18 @@ class CompiledDecoder:
 class CompiledSearch:
     """The beams of one request. Exact means may be switched off to measure what each brings; answers do not change."""
 
-    def __init__(self, library: Any, model: Handle, space: Handle, context: CompiledContext, codes: int) -> None:
-        self._library, self._model, self._space, self._context = library, model, space, context
-        self._search = Handle(library.adgram_search_new(model.address), library.adgram_search_delete)
-        self._codes = codes
+    def __init__(self, decoder: CompiledDecoder, context: CompiledContext) -> None:
+        self._decoder, self._context = decoder, context
+        self._search = decoder.begin_search()
+        self._beams = 1
         self.skip_single = True  # a beam with one live child at the last level
         self.bound = True  # beams that can have no child among the best
         self.live_only = True  # logits of dead children, where few live
-        self.begin()
 
     @property
     def computed(self) -> int:
-        """Beams that ran through the network since the beginning."""
-        return int(self._library.adgram_search_computed(self._search.address))
-
-    def begin(self) -> None:
-        """Afterwards the search stands before its first level again."""
-        self._library.adgram_search_begin(self._search.address)
-        self._beams = 1
+        """Beams that ran through the network so far."""
+        return self._decoder.computed(self._search)
 
     def step(self, live: npt.NDArray[np.bool_], width: int, lift: npt.NDArray[np.float32] | None = None) -> Step:
         """The best `width` children of all beams, or all live ones where there are fewer.
@@ -180,21 +235,12 @@ class CompiledSearch:
             lift: [W, K] added to the log-probability a live child is ranked by. Of a beam's children none may have more
                 than the beam had at the level before; then nothing that could be ranked higher is left out.
         """
-        if live.shape != (self._beams, self._codes):
-            raise ValueError(f"live is {live.shape}, expected {(self._beams, self._codes)}")
-        live = np.ascontiguousarray(live)
-        lift = None if lift is None else np.ascontiguousarray(lift, dtype=np.float32)
-        parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
-        log_probs = np.empty(width, dtype=np.float32)
+        if live.shape != (self._beams, self._decoder.codes):
+            raise ValueError(f"live is {live.shape}, expected {(self._beams, self._decoder.codes)}")
         effort = self.skip_single | self.bound << 1 | self.live_only << 2
-        found = self._library.adgram_step(
-            self._model.address, self._space.address, self._context.handle.address, self._search.address,
-            live.ctypes.data, None if lift is None else lift.ctypes.data, width, effort,
-            parents.ctypes.data, codes.ctypes.data, log_probs.ctypes.data,
-        )  # fmt: skip
-        _checked(found >= 0)
-        self._beams = int(found)
-        return Step(parents[:found], codes[:found], log_probs[:found])
+        step = self._decoder.advance(self._search, self._context, live, lift, width, effort)
+        self._beams = len(step.codes)
+        return step
 
 
 def _checked(done: bool) -> None:
