@@ -56,6 +56,7 @@ WORDS_IN_WORDS = {
     "unheard": "synonyms never met",
 }
 RESAMPLES = 5000
+SEARCHES = 8  # an item, in the log that is learned from
 Floats = npt.NDArray[np.float64]
 # A retriever gives a need's score of every item. [N]
 Retriever = Callable[[str], Floats]
@@ -233,7 +234,7 @@ def prepare(out: Path, items: int, minutes: float, need_minutes: float, console:
     """Afterwards `out` holds the world and its models; what is there already is kept."""
     world, models, clock = out / "world", out / "models", SystemClock()
     if not (world / "marketplace.json").is_file():
-        make_world(WorldSettings(seed=5, items=items, users=items // 2), world, console.log)
+        make_world(WorldSettings(seed=5, items=items, users=items // 2, searches=SEARCHES * items), world, console.log)
     opened = Marketplace(world)
 
     def told(stage: str, done: float, words: str) -> None:

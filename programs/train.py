@@ -1,6 +1,7 @@
 """`adgram train`: models out of a marketplace."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,18 +20,19 @@ from ..generative.tokenizer import FORMAT as TOKENIZER_FORMAT
 from ..generative.weights import FORMAT as DECODER_FORMAT
 
 _STAMP = "train.json"
+_NEEDS_SHARE = 0.25  # of the minutes of tokenizer and decoder, at most those of NeedOptions
 
 MarketplaceArgument = Annotated[
     Path, typer.Argument(help="Marketplace folder, from `adgram world` or `adgram import`.")
 ]
-ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: tokenizer/, decoder/ and scorer/.")]
+ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: tokenizer/, decoder/, needs/ and scorer/.")]
 
 
 def train(
     marketplace: MarketplaceArgument,
     models: ModelsOption = Path("runs/models"),
     minutes: Annotated[
-        float, typer.Option(help="Wall time for tokenizer and decoder, at most; the scorer adds up to one.")
+        float, typer.Option(help="Wall time for tokenizer and decoder, at most; needs add a quarter, the scorer one.")
     ] = 15.0,
     threads: Annotated[int, typer.Option(help="CPU threads of the training.")] = 1,
     seed: Annotated[
@@ -42,7 +44,7 @@ def train(
     ] = False,
     force: Annotated[bool, typer.Option(help="Train again even where the models are up to date.")] = False,
 ) -> None:
-    """Train all models of a marketplace: tokenizer, decoder, and the click and conversion scorer."""
+    """Train all models of a marketplace: tokenizer, decoder, needs, and the click and conversion scorer."""
     if minutes <= 0 or threads < 1:
         raise ConfigError(f"train: minutes must be above 0 and threads at least 1, not {minutes} and {threads}")
     console, opened = Console(), Marketplace(marketplace)
@@ -53,6 +55,8 @@ def train(
     table = RichTable("model", "figure", "value", title=f"models of {opened.manifest.name} in {models}")
     for row in _train_proposer(opened, models, notes, force, SystemClock(), console):
         table.add_row(*row)
+    for row in _train_needs(opened, models, notes, force, SystemClock(), console):
+        table.add_row(*row)
     for row in _train_scorer(opened, models, notes, force, console):
         table.add_row(*row)
     console.print(table)
@@ -61,7 +65,7 @@ def train(
 def marketplace_digest(marketplace: Marketplace) -> str:
     """Changes whenever anything that models are trained from does."""
     digest = hashlib.sha256()
-    for name in ("marketplace.json", "items.jsonl", "interactions.parquet", "impressions.parquet"):
+    for name in ("marketplace.json", "items.jsonl", "interactions.parquet", "searches.parquet", "impressions.parquet"):
         path = marketplace.folder / name
         if path.is_file():
             with path.open("rb") as file:
@@ -82,16 +86,39 @@ def _train_proposer(
     ):
         return [("proposer", "up to date", str(verified(models / "decoder", "decoder", DECODER_FORMAT).checksum))]
     with _progress(console) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def told(stage: str, done: float, words: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0, words=words)
-            progress.update(tasks[stage], completed=min(done, 1.0), words=words)
-
-        options = TrainingOptions(**notes["options"])
-        report = fit(marketplace, models, options, notes, clock, told)
+        report = fit(marketplace, models, TrainingOptions(**notes["options"]), notes, clock, _telling(progress))
     return [("proposer", name, value) for name, value in _figures(report)]
+
+
+def _train_needs(
+    marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, clock: Clock, console: Console
+) -> list[tuple[str, str, str]]:
+    """Only where searches are known: keywords that nobody clicked after would be heard as if they meant something."""
+    if not marketplace.has("searches"):
+        return [("needs", "not trained", "this marketplace keeps no searches log")]
+    from ..generative.needs import FORMAT, KIND
+    from ..generative.training.needs import NeedOptions, fit_needs
+
+    folder = models / "needs"
+    if not force and _is_current(folder, KIND, FORMAT, notes):
+        return [("needs", "up to date", str(verified(folder, KIND, FORMAT).checksum))]
+    minutes = min(NeedOptions().minutes, _NEEDS_SHARE * notes["options"]["minutes"])
+    options = NeedOptions(minutes, notes["options"]["seed"])
+    with _progress(console) as progress:
+        report = fit_needs(marketplace, models, options, notes, clock, _telling(progress))
+    return [("needs", name, value) for name, value in _figures(report)]
+
+
+def _telling(progress: Progress) -> Callable[[str, float, str], None]:
+    """Shows each stage on a line of its own."""
+    tasks: dict[str, TaskID] = {}
+
+    def told(stage: str, done: float, words: str) -> None:
+        if stage not in tasks:
+            tasks[stage] = progress.add_task(stage, total=1.0, words=words)
+        progress.update(tasks[stage], completed=min(done, 1.0), words=words)
+
+    return told
 
 
 def _train_scorer(

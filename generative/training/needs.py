@@ -28,6 +28,7 @@ _NOISE = 4  # strange features a need may be given in training: fillers nobody u
 _THINNED = 0.7  # at most this share of a need's features is kept from the tower
 _MISSPELT = 0.3  # at most this share is kept from what is shared word by word
 _ITEM_THINNED = 0.5  # at most this share of an item's features is kept from its tower: no item is known by its number
+_OWN_SHARE = 4  # one need of our own to so many searches
 _SPANS = 3  # pieces of an item's own words that make a need of our own
 _PIECES = 5  # words or characters a piece at most
 
@@ -203,7 +204,8 @@ def fit_needs(
     worth = _worth((bags, logged.rows(learned)))
     torch.manual_seed(options.seed)
     model = TowerModel(worth, _worth((bags,)), bags, options)
-    own = max(len(learned), len(items))
+    # Where searches tell more, few pieces will do: they hold what speaks another language for something else.
+    own = len(learned) // _OWN_SHARE if len(learned) > len(items) else len(items)
 
     def batches(rng: np.random.Generator) -> list[_Batch]:
         rows = rng.integers(len(items), size=own)
