@@ -107,7 +107,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
         log,
         lambda version: KafkaCommitFeed(streaming, version),
         _store(settings),
-        (admissions.warm, rulebooks.warm, fallback.warm, verifier.warm),
+        (admissions.warm, rulebooks.warm, fallback.warm, verifier.warm, proposer.warm),
         memory,
     )
     follower.start()
