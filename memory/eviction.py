@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
+
+from ..core.clock import NS_PER_HOUR, SystemClock
 from ..core.commit import Row
 from . import runs
+from .config import MemoryConfig
 from .leases import Leases
 from .runs import Base, Litter, Run
 from .store import MilvusStore
 
 Progress = Callable[[str], None]
+logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,24 @@ def evict(
         evicted = [_Shard(store, leases, shard, on_progress).evict(older_than_ns) for shard in range(shards)]
         leases.drop_expired()
     return evicted
+
+
+def room_maker(store: MilvusStore, config: MemoryConfig, shards: int) -> Callable[[], None] | None:
+    """What a sink calls now and then to evict as configured; None where nothing is ever to be forgotten."""
+    if not config.evict_after_hours:
+        return None
+    age_ns = int(config.evict_after_hours * NS_PER_HOUR)
+
+    def make_room() -> None:
+        leases = Leases(config, SystemClock())
+        try:
+            for one in evict(store, leases, shards, age_ns):
+                if one.batches:
+                    logger.info("evicted", shard=one.shard, horizon=one.horizon, batches=one.batches)
+        finally:
+            leases.close()
+
+    return make_room
 
 
 class _Shard:

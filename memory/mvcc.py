@@ -83,20 +83,6 @@ def counted(records: Iterable[Commit], after: Progress) -> tuple[Commit, ...]:
     return tuple(commits)
 
 
-@dataclass(frozen=True, slots=True)
-class RowVersion:
-    """One stored version of a key: the commit that wrote it, and whether it says that the key is gone."""
-
-    number: int
-    tombstone: bool
-
-
-def visible(versions: Iterable[RowVersion], number: int) -> RowVersion | None:
-    """The newest version of one key at commit `number`; None if there is none yet or it is a tombstone."""
-    newest = max((one for one in versions if one.number <= number), key=lambda one: one.number, default=None)
-    return None if newest is None or newest.tombstone else newest
-
-
 def as_of(watermarks: Sequence[tuple[int, int]], event_time: int) -> int:
     """The newest commit number whose watermark is not later than `event_time`; 0 when all are later.
 

@@ -56,15 +56,3 @@ def recovered(empty: MemorySnapshot, log: CommitLog, store: CommitStore | None) 
             snapshot = snapshot.fold(commit)
             yield snapshot
     yield snapshot
-
-
-def stored_as_of(empty: MemorySnapshot, store: CommitStore, event_time: int) -> MemorySnapshot:
-    """The newest version in the store none of whose shards has a watermark later than `event_time` (ns UTC).
-
-    As fine as the store's batches. Empty when the store begins later.
-    """
-    snapshot = empty
-    for shard in range(len(empty.version.numbers)):
-        for commit in store.load(shard, 0, store.as_of(shard, event_time)):
-            snapshot = snapshot.leap(commit)
-    return snapshot

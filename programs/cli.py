@@ -29,6 +29,7 @@ _COMMANDS = {
     "publish": ("ingest", "publish"),
     "send": ("ingest", "send"),
     "stop": ("ingest", "stop"),
+    "memory": ("memory", "app"),
     "explain": ("inspect", "explain"),
     "stats": ("inspect", "stats"),
 }

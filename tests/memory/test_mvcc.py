@@ -63,17 +63,6 @@ def test_a_fenced_owner_is_ignored_even_when_the_fence_itself_came_too_late():
     assert [(commit.number, commit.epoch) for commit in seen] == [(1, 1), (2, 2)]
 
 
-@given(st.dictionaries(st.integers(1, 9), st.booleans()), st.integers(0, 10))
-def test_the_newest_row_at_a_version_is_visible_unless_it_is_a_tombstone(versions, number):
-    """Reads at a version see what a dict replayed up to that commit would hold."""
-    held = None
-    for one in sorted(versions):
-        if one <= number:
-            held = None if versions[one] else one
-    found = mvcc.visible([mvcc.RowVersion(one, dead) for one, dead in versions.items()], number)
-    assert (found.number if found else None) == held
-
-
 @given(st.lists(st.integers(0, 20)), st.integers(-1, 21))
 def test_as_of_finds_the_newest_version_not_past_the_time(watermarks, event_time):
     """Bisection equals looking through all versions."""

@@ -11,7 +11,7 @@ from adgram.core.errors import ConfigError, Unavailable
 from adgram.memory import mvcc
 from adgram.memory.committer import Committer
 from adgram.memory.config import MemoryConfig
-from adgram.memory.recovery import recovered, require_same_log, stored_as_of
+from adgram.memory.recovery import recovered, require_same_log
 from adgram.memory.sink import Sink
 from adgram.memory.snapshot import MemorySnapshot
 
@@ -137,15 +137,3 @@ def test_a_store_of_another_log_is_refused(memory_log):
     require_same_log(0, 2, log)
     with pytest.raises(ConfigError, match="written from another log"):
         list(recovered(MemorySnapshot.empty(1), memory_log(), store))
-
-
-def test_the_past_is_read_from_the_store(memory_log):
-    """As of a time, memory holds what was complete then and nothing later."""
-    log, store = memory_log(), KeepingStore()
-    owner = Committer.open(log, 0, ManualClock(1))
-    for watermark, key in ((10, "a"), (20, "b"), (30, "c")):
-        owner.append([_rule(key)], {}, watermark)
-    _sunk(log, store, 4)
-    past = stored_as_of(MemorySnapshot.empty(1), store, 25)
-    assert [rule.rule_id for rule in past.rules] == ["a", "b"]
-    assert stored_as_of(MemorySnapshot.empty(1), store, 5).rules == ()
