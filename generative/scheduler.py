@@ -46,9 +46,9 @@ class SchedulerConfig:
     """How the scheduler shares one thread."""
 
     widths: tuple[int, ...] = (128, 96, 64, 48, 32)  # beams a request may get, widest first
-    iteration_rows: int = 256  # beams and prompt tokens of one iteration; one step is always taken
+    iteration_rows: int = 160  # beams and prompt tokens of one iteration; one step is always taken
     rows_in_flight: int = 512  # beams of all requests begun and not finished, counted at the widest
-    drain_ms: float = 40.0  # a width is too wide if, kept by all, the queue took longer than this
+    backlog: float = 1.0  # a width is too wide if, kept by all, the queue took as long as this many of the widest
 
 
 @dataclass(slots=True)
@@ -135,11 +135,10 @@ class FixedStepScheduler:
         Args:
             levels: every flight with its next level once this one's step is done.
         """
+        most_ms = self._config.backlog * self._costs.rest(PROMPT, self._config.widths[0])
         for width in self._config.widths:
             drain_ms = sum(self._costs.rest(each.level, width) for each in self._flights)
-            if drain_ms <= self._config.drain_ms and self._in_time(
-                levels, spent_ms + self._costs.of(flight.level, width)
-            ):
+            if drain_ms <= most_ms and self._in_time(levels, spent_ms + self._costs.of(flight.level, width)):
                 return width
         return self._narrowest
 

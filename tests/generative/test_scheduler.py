@@ -19,12 +19,12 @@ def flight(number: int, clock: ManualClock, timeout_ms: float) -> Flight:
     arrivals=st.lists(st.tuples(st.floats(0, 30), st.floats(1, 120)), min_size=1, max_size=60),
     rows=st.integers(1, 600),
     in_flight=st.integers(1, 2_000),
-    drain_ms=st.floats(1, 200),
+    backlog=st.floats(0.1, 20),
 )
-def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in_flight, drain_ms):
+def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in_flight, backlog):
     """Whatever arrives whenever: what was accepted leaves in time, having read its prompt and then each level once."""
     clock = ManualClock()
-    config = SchedulerConfig(iteration_rows=rows, rows_in_flight=in_flight, drain_ms=drain_ms)
+    config = SchedulerConfig(iteration_rows=rows, rows_in_flight=in_flight, backlog=backlog)
     scheduler = FixedStepScheduler(COSTS, config, clock)
     due, at = [], 0.0
     for gap_ms, timeout_ms in arrivals:
@@ -57,7 +57,7 @@ def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in
 def test_beams_are_wide_when_alone_and_narrow_under_load():
     """One request gets the widest beams; twenty at once get narrower ones, and then wider ones again as they drain."""
     clock = ManualClock()
-    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(drain_ms=60), clock)
+    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(backlog=4), clock)
     assert scheduler.submit(flight(0, clock, 1_000))
     widths = []
     for number in range(1, 20):
@@ -87,7 +87,7 @@ def test_a_request_that_would_be_late_or_make_another_late_is_refused():
 def test_prompts_and_levels_share_an_iteration_within_its_rows():
     """While one request searches, the next one's prompt is read beside it; a prompt waits for room among the beams."""
     clock = ManualClock()
-    config = SchedulerConfig(widths=(64,), iteration_rows=170, rows_in_flight=128, drain_ms=1_000)
+    config = SchedulerConfig(widths=(64,), iteration_rows=170, rows_in_flight=128, backlog=100)
     scheduler = FixedStepScheduler(COSTS, config, clock)
     for number in range(3):
         assert scheduler.submit(flight(number, clock, 500 + number))
