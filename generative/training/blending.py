@@ -8,8 +8,8 @@ from .evaluation import gains
 from .pools import SHARPNESS, Pool
 
 _WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_RATES = (0.0, 0.15, 0.3, 0.5, 0.7, 1.0)
-_SHARP = (0.5, 0.7, 0.85, 1.0, 1.2)
+_RATES = (0.0, 0.15, 0.3, 0.5, 0.7, 1.0, 1.3, 1.7)
+_SHARP = (0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2)
 _ROUNDS = 2  # a third moved nothing
 
 
