@@ -22,10 +22,9 @@ import structlog
 from file_log import FileBackedLog
 from file_milvus import FileBackedMilvus
 
-from adgram.core import rows
 from adgram.core.catalogue import EncodedItem, Item
 from adgram.core.clock import NS_PER_HOUR, ManualClock
-from adgram.core.commit import Commit, Table, Version
+from adgram.core.commit import Commit, Version
 from adgram.core.event import Event, Topic
 from adgram.core.feedback import Feedback, FeedbackKind
 from adgram.memory import committer, milvus, runs
@@ -190,7 +189,7 @@ def sink(log: LeavingLog, store: MilvusStore, folder: Path) -> None:
 def problems(folder: Path, finished: bool) -> list[str]:
     """What does not hold of the files that a life left."""
     log, store = FileBackedLog(folder), MilvusStore(MEMORY, FileBackedMilvus(folder / "milvus"))
-    found = [problem for problem in verify(store, 0, log).problems]
+    found = list(verify(store, 0, log).problems)
     whole = MemorySnapshot.empty(1, 16)
     versions = {}
     for commit in log.read(0, 0):
@@ -253,7 +252,7 @@ def main(folder: Path, exits: int, seed: int) -> int:
         call, after = points[lives % len(points)]
         exit_ = Exit(call, after, rng.randrange(6))
         lives += 1
-        code = forked(lambda exit_=exit_: live(place, exit_))
+        code = forked(lambda place=place, exit_=exit_: live(place, exit_))
         if code not in (0, LEFT):
             return _failed(place, exit_, [f"exit code {code}"])
         if found := problems(place, finished=code == 0):
