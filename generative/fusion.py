@@ -12,16 +12,18 @@ Logs = npt.NDArray[np.float64]
 class Fusion:
     """Weights and sharpness of the sources, fitted on validation events and kept in the decoder's artefact.
 
-    A sharpness multiplies log-probabilities before they are normalised again (an inverse temperature).
+    A sharpness multiplies log-probabilities before they are normalised again (an inverse temperature). The defaults are
+    for models that learned from every event, so that nothing is left to fit them on: about what Amazon Beauty's
+    validation events asked for.
     """
 
-    codes: float = 0.3  # share of the decoder, 0 … 1; memory has the rest
-    companions: float = 0.4  # share of the companions in memory beside the decoder; the profile has the rest
-    companions_without_codes: float = 0.4  # the same where the decoder is off
-    code_sharpness: float = 1.0
+    codes: float = 0.1  # share of the decoder, 0 … 1; memory has the rest
+    companions: float = 0.7  # share of the companions in memory beside the decoder; the profile has the rest
+    companions_without_codes: float = 0.7  # the same where the decoder is off
+    code_sharpness: float = 0.7
     profile_sharpness: float = 1.0
     companion_sharpness: float = 1.0
-    code_rescoring: float = 0.0  # how much of the profile's match is added to the log-probability of a generated item
+    code_rescoring: float = 0.7  # how much of the profile's match is added to the log-probability of a generated item
     companion_rescoring: float = 0.3  # the same for companions: a match of one item with another, and with the viewer
 
     def of_memory(self, decoder: bool) -> float:
