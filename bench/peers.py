@@ -33,9 +33,11 @@ class Peer:
         self.name = name
         self._times: dict[int, list[float]] = {}
         # Run from another folder than the project's, which has packages that others look for by name.
-        self._process = subprocess.Popen(
-            [python, WORKER, way, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
-        )
+        with (folder / f"{way}.log").open("w") as log:
+            self._process = subprocess.Popen(
+                [python, WORKER, way, folder],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder,
+            )  # fmt: skip
 
     def ask(self, prompt: npt.NDArray[np.int64], width: int) -> None:
         """Afterwards one request more has been timed, by the peer's own CPU clock."""
@@ -43,7 +45,10 @@ class Peer:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"prompt": prompt.tolist(), "width": width}) + "\n")
         self._process.stdin.flush()
-        self._times.setdefault(width, []).append(float(self._process.stdout.readline()))
+        answer = self._process.stdout.readline()
+        if not answer:
+            sys.exit(f"peers: {self.name} ended; its log lies in the folder given with --peers")
+        self._times.setdefault(width, []).append(float(answer))
 
     def median_ms(self, width: int) -> float:
         """Over all but the first request, which warms up."""
@@ -68,10 +73,12 @@ def _python(folder: Path, package: str) -> Path:
     """The interpreter of the package's own environment."""
     home = folder / package
     python = home / "bin" / "python"
-    if not python.exists():
+    ready = home / "ready"
+    if not ready.exists():
         Console().print(f"installing {package} into {home}")
         venv.create(home, with_pip=True)
-    _pip(python, [TORCH, "numpy", *PACKAGES[package]])
+        _pip(python, [TORCH, "numpy", *PACKAGES[package]])
+        ready.touch()
     return python
 
 
