@@ -22,12 +22,18 @@ from ..needs import NeedScales, NeedWeights, SharedWords, rows_of, save_needs, u
 from .schedule import Plan, Report, Stage
 
 _HELD_OUT = 0.05  # of the searches, to choose the epoch and the scales by
-_CANDIDATES = 1024  # items drawn beside those of the batch, to be told apart from
+_CANDIDATES = 512  # items drawn from the whole catalogue, to be told apart from
+_ALIKE = 1536  # items of the batch's own categories at most, which are harder to tell apart
+_TOGETHER = 4  # categories in a batch, about: few, so that all their items can be candidates
 _SHARPNESS = 10.0  # of the match at the start
-_NOISE = 4  # strange features a need may be given in training: fillers nobody used before must not matter
-_THINNED = 0.7  # at most this share of a need's features is kept from the tower
+_NOISE = 8  # strange features a need may be given in training: fillers nobody used before must not matter
+_THINNED = (
+    1.0  # at most this share of a need's features is kept from the tower: the less it hears, the less it must say
+)
 _MISSPELT = 0.3  # at most this share is kept from what is shared word by word
 _ITEM_THINNED = 0.5  # at most this share of an item's features is kept from its tower: no item is known by its number
+# Of a need over the decoder's log-probability: for needs without a history 4 cost .02 of precision at 10, 1 cost .05.
+_LEAD = 16.0
 _OWN_SHARE = 4  # one need of our own to so many searches
 _SPANS = 3  # pieces of an item's own words that make a need of our own
 _PIECES = 5  # words or characters a piece at most
@@ -112,11 +118,18 @@ class TowerModel(nn.Module):
     worth: Tensor
 
     def __init__(
-        self, worth: npt.NDArray[np.float32], rarity: npt.NDArray[np.float32], items: Bags, options: NeedOptions
+        self,
+        worth: npt.NDArray[np.float32],
+        rarity: npt.NDArray[np.float32],
+        items: Bags,
+        categories: npt.NDArray[np.int64],
+        options: NeedOptions,
     ) -> None:
+        """`categories` [N] numbers each item's category."""
         super().__init__()
         self.register_buffer("worth", torch.from_numpy(worth))
         self.items = items
+        self.categories = categories
         self.embedding = nn.Embedding(BUCKETS, options.width)
         # Small, so that what was hardly ever met hardly speaks.
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -145,13 +158,19 @@ class TowerModel(nn.Module):
         return functional.normalize(vectors, dim=1, eps=1e-6) if tower else vectors
 
     def loss(self, batch: _Batch, rng: np.random.Generator) -> Tensor:
-        """Mean negative log-likelihood of the clicked items among a sample of the catalogue."""
-        count = len(self.items.bounds) - 1
-        drawn = rng.choice(count, min(_CANDIDATES, count), replace=False)
-        candidates, places = np.unique(np.concatenate((batch.items, drawn)), return_inverse=True)
+        """Mean negative log-likelihood of the clicked items among all of their categories and a sample of the rest."""
+        count = len(self.categories)
+        alike = np.flatnonzero(np.isin(self.categories, self.categories[batch.items]))
+        alike = rng.permutation(alike)[:_ALIKE]
+        drawn = np.setdiff1d(rng.choice(count, min(_CANDIDATES, count), replace=False), alike)
+        candidates, places = np.unique(np.concatenate((batch.items, alike)), return_inverse=True)
+        candidates = np.concatenate((candidates, np.setdiff1d(drawn, candidates)))
+        # A uniform sample stands for all the others, so each of it counts as many times.
+        others = np.zeros(len(candidates), np.float32)
+        others[len(np.unique(places)) :] = np.log(max(count - len(alike), 1) / max(len(drawn), 1))
         vectors = self.vectors(self.items.rows(candidates).thinned(_ITEM_THINNED, rng), 1)
         fits = self.fits(batch.needs, batch.heard, vectors, self._shared[candidates])
-        return functional.cross_entropy(fits, torch.from_numpy(places[: len(batch.items)]))
+        return functional.cross_entropy(fits + torch.from_numpy(others), torch.from_numpy(places[: len(batch.items)]))
 
     def fits(self, needs: Bags, heard: Bags, vectors: Tensor, shared: scipy.sparse.csr_matrix) -> Tensor:
         """How each item, by its vector and its words, fits each need. [R, M]"""
@@ -203,7 +222,9 @@ def fit_needs(
     learned, asked = np.flatnonzero(~held), np.flatnonzero(held)
     worth = _worth((bags, logged.rows(learned)))
     torch.manual_seed(options.seed)
-    model = TowerModel(worth, _worth((bags,)), bags, options)
+    numbers: dict[tuple[str, ...], int] = {}
+    categories = np.array([numbers.setdefault(item.category, len(numbers)) for item in items], dtype=np.int64)
+    model = TowerModel(worth, _worth((bags,)), bags, categories, options)
     # Where searches tell more, few pieces will do: they hold what speaks another language for something else.
     own = len(learned) // _OWN_SHARE if len(learned) > len(items) else len(items)
 
@@ -211,7 +232,7 @@ def fit_needs(
         rows = rng.integers(len(items), size=own)
         spoken = Bags.of([_own_words(items[row], rng) for row in rows.tolist()])
         everything = [(logged.rows(learned), clicked[learned]), (spoken, rows)]
-        return _batches(everything, options.batch, worth, rng)
+        return _batches(everything, options.batch, categories, worth, rng)
 
     checked = (logged.rows(asked), clicked[asked]) if len(asked) else (bags, np.arange(len(items)))
 
@@ -222,14 +243,11 @@ def fit_needs(
     stage = Stage(plan, model, clock, models / ".needs" / "towers.pt")
     stage.run(batches, model.loss, hits, report)
     with torch.no_grad():
-        scales = NeedScales(float(model.sharpness), float(model.words), LEAD)
+        scales = NeedScales(float(model.sharpness), float(model.words), _LEAD)
     shutil.rmtree(models / "needs", ignore_errors=True)
     save_needs(models / "needs", model.weights(), scales, notes)
     shutil.rmtree(models / ".needs")
     return NeedReport(len(needs), len(items), stage.epoch, stage.best, stage.spent_s / 60)
-
-
-LEAD = 4.0
 
 
 def _searches(marketplace: Marketplace, row_of: dict[str, int]) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -274,9 +292,18 @@ def _own_words(item: Item, rng: np.random.Generator) -> str:
     return " ".join(pieces)
 
 
+def _by_category(categories: npt.NDArray[np.int64], run: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """All rows once, in random order but for runs of one category."""
+    shuffled = rng.permutation(len(categories))
+    grouped = shuffled[np.argsort(categories[shuffled], kind="stable")]
+    runs = [grouped[start : start + run] for start in range(0, len(grouped), run)]
+    return np.concatenate([grouped[:0], *(runs[place] for place in rng.permutation(len(runs)).tolist())])
+
+
 def _batches(
     parts: Sequence[tuple[Bags, npt.NDArray[np.int64]]],
     size: int,
+    categories: npt.NDArray[np.int64],
     worth: npt.NDArray[np.float32],
     rng: np.random.Generator,
 ) -> list[_Batch]:
@@ -284,7 +311,7 @@ def _batches(
     met = np.flatnonzero(worth)
     batches = []
     for bags, rows in parts:
-        order = rng.permutation(len(rows))
+        order = _by_category(categories[rows], size // _TOGETHER, rng)
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             needs = bags.rows(chosen)

@@ -24,7 +24,7 @@ from adgram.generative.need_text import BUCKETS, LONGEST, buckets_of, cleaned
 from adgram.generative.needs import KIND, load_encoder, load_needs
 from adgram.generative.proposer import load_proposer
 from adgram.generative.tokenizer import load_encoder as load_tokenizer
-from adgram.generative.training.needs import NeedOptions, fit_needs
+from adgram.generative.training.needs import Bags, NeedOptions, fit_needs
 from adgram.memory.snapshot import MemorySnapshot
 
 QUICK = NeedOptions(minutes=1, seed=1, width=16, hidden=16, epochs=8, batch=64)
@@ -236,3 +236,21 @@ def test_models_without_the_stage_answer_and_damaged_ones_are_refused(
         load_encoder(tmp_path / "needs")
     with pytest.raises(ArtifactError, match="no needs model"):
         load_encoder(tmp_path / "nowhere")
+
+
+@given(st.lists(st.text(alphabet="ab 你好c", max_size=12), min_size=1, max_size=6), st.integers(0, 1000))
+def test_bags_are_chosen_thinned_and_joined_row_by_row(texts: list[str], seed: int) -> None:
+    """Rows keep their own features and nobody else's, however few are left."""
+    rng, bags = np.random.default_rng(seed), Bags.of(texts)
+
+    def row(of: Bags, place: int) -> list[int]:
+        return of.buckets[of.bounds[place] : of.bounds[place + 1]].tolist()
+
+    chosen = rng.permutation(len(texts))
+    for place, original in enumerate(chosen.tolist()):
+        assert row(bags.rows(chosen), place) == buckets_of(texts[original]).tolist()
+    thin = bags.thinned(1.0, rng)
+    joined = thin.beside(bags)
+    for place in range(len(texts)):
+        assert set(row(thin, place)) <= set(row(bags, place))
+        assert row(joined, place) == row(thin, place) + row(bags, place)
