@@ -41,6 +41,7 @@ class MilvusTable:
             client: speaks pymilvus.MilvusClient's words; by default one is opened at the configured URI.
         """
         self._collection, self._uri = collection, config.milvus_uri
+        self._lapsed = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="milvus-get")
         with self._answering():
             self._client = client if client is not None else connected(config)
@@ -117,8 +118,12 @@ class MilvusTable:
     @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
+            if self._lapsed:  # a Milvus that started again has released its collections
+                self._client.load_collection(self._collection)
+                self._lapsed = False
             yield
         except (MilvusException, grpc.RpcError, ValueError) as error:
+            self._lapsed = True
             reason = str(getattr(error, "message", error)).splitlines()[0]
             raise Unavailable(f"Milvus at {self._uri} does not answer: {reason}") from error
 
