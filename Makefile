@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer study-drift study-coldstart clean distclean
+.PHONY: help demo test test-milvus chaos check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer study-drift study-coldstart clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,12 @@ study-drift: .venv/ready ## hit rate after a shift of interests, with and withou
 
 study-coldstart: .venv/ready ## click rate of new items beside content neighbours and two towers: runs/bench/study-coldstart.json
 	$(BIN)/python bench/study_coldstart.py
+
+test-milvus: .venv/ready ## the store's contract on a real Milvus server, installed into .venv/milvus (Linux x86_64)
+	$(BIN)/python tests/contract/milvus_server.py .venv/milvus $(BIN)/python -m pytest tests/contract/test_commit_store.py -k server
+
+chaos: .venv/ready ## kill -9 under load: CHAOS=20 times, then broker and Milvus away (ADGRAM_KAFKA_HOME=folder of its start script)
+	$(BIN)/python bench/chaos.py --kafka $(or $(ADGRAM_KAFKA_HOME),$(dir $(DATA))kafka)/start --kills $(or $(CHAOS),20)
 
 clean: ## remove what demo, tests and builds made; the virtual environment stays
 	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
