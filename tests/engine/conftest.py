@@ -186,6 +186,7 @@ class Make:
 
     catalogue = staticmethod(catalogue)
     bid_request = staticmethod(bid_request)
+    ScriptedProposer = ScriptedProposer
     StalledProposer = StalledProposer
     BrokenProposer = BrokenProposer
     ManualClock = ManualClock
