@@ -20,7 +20,8 @@ struct Tile {
     const void* a;        // activations: float, or four bytes a word
     long lda;             // in elements of the above
     const void* panel;    // first weight of the tile's columns
-    const void* ahead;    // the next panel, asked from memory while this one is worked on; nullptr for none
+    const void* ahead;    // of the next panel, what this tile asks from memory while it works; nullptr for none
+    int ahead_every;      // tiles that share the asking: a tile asks for two lines every so many steps
     int depth;            // steps along K (of one float, or four bytes)
     const float* scale;   // [rows] or nullptr
     const float* bias;    // at the tile's first column, or nullptr
@@ -46,11 +47,13 @@ void tile(const Tile& t) {
     for (int b = 0; b < (R + 2) / 3; ++b) base[b] = static_cast<const Word*>(t.a) + 3 * b * t.lda;
     const char* weights = static_cast<const char*>(t.panel);
     const char* ahead = static_cast<const char*>(t.ahead);
+    int until_ahead = ahead ? 1 : t.depth + 1;
     for (int k = 0; k < t.depth; ++k) {
-        if (ahead) {
+        if (--until_ahead == 0) {
             _mm_prefetch(ahead, _MM_HINT_T1);
             _mm_prefetch(ahead + 64, _MM_HINT_T1);
             ahead += kPanel * 4;
+            until_ahead = t.ahead_every;
         }
         if constexpr (Bytes) {
             Ints w[kTogether];
@@ -126,7 +129,9 @@ void rows_by_panel(int rows, Tile t) {
             t = whole;
             t.a = static_cast<const char*>(whole.a) + 4 * row * whole.lda;
             t.panel = static_cast<const char*>(whole.panel) + v * kLanes * 4;
-            t.ahead = i == 0 && v == 0 ? whole.ahead : nullptr;
+            const size_t asked = static_cast<size_t>(i) * ((whole.depth + tiles - 1) / tiles) * kPanel * 4;
+            t.ahead = whole.ahead && v == 0 ? static_cast<const char*>(whole.ahead) + asked : nullptr;
+            t.ahead_every = tiles;
             t.scale = whole.scale ? whole.scale + row : nullptr;
             t.bias = whole.bias ? whole.bias + v * kLanes : nullptr;
             if constexpr (Bytes) {
