@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from .. import __version__
 from ..core.errors import AdgramError
+from .logs import log_to_stderr
 
 # Each command lives in the module named beside it and is loaded when that command is named, so that each answers soon.
 _COMMANDS = {
@@ -22,13 +22,14 @@ _COMMANDS = {
     "train": ("train", "train"),
     "eval": ("evaluate", "evaluate"),
     "serve": ("serve", "serve"),
-    "ingest": ("ingest", "ingest"),
+    "ingest": ("ingest", "app"),
+    "dlq": ("dlq", "app"),
     "simulate": ("simulate", "simulate"),
     "settle": ("simulate", "settle"),
     "topics": ("ingest", "topics"),
-    "publish": ("ingest", "publish"),
-    "send": ("ingest", "send"),
-    "stop": ("ingest", "stop"),
+    "publish": ("feed", "publish"),
+    "send": ("feed", "send"),
+    "stop": ("feed", "stop"),
     "memory": ("memory", "app"),
     "explain": ("inspect", "explain"),
     "stats": ("inspect", "stats"),
@@ -70,22 +71,9 @@ def application(names: Iterable[str]) -> typer.Typer:
     return app
 
 
-def _log_to_stderr() -> None:
-    """Human lines on stderr, tracebacks plain: drawing them in boxes takes half a second of a serving process."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
-
-
 def main() -> None:
     """Runs the command line; anything the project itself reports is one line on stderr and exit code 1."""
-    _log_to_stderr()
+    log_to_stderr()
     try:
         asked = [name for name in sys.argv[1:2] if name in _COMMANDS]
         application(asked or _COMMANDS)()

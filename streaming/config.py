@@ -23,6 +23,7 @@ class StreamingConfig:
     simulated_time: bool = False  # event times are a simulation's: the wall clock says nothing about them
     user_ttl_days: int = 400  # a user without a contact for so long is forgotten
     interest_half_life_days: int = 30  # how fast a user's long-term interests fade
+    stall_s: float = 60.0  # a consumer that stands still so long while records wait is restarted; 0 = never
     max_event_bytes: int = 262_144  # a larger event is a dead letter
     connect_timeout_ms: int = 3_000  # to find out whether a broker answers
     retention_ms: int = 7 * 86_400_000  # of topics made by `adgram topics`; stops are kept for ever

@@ -160,6 +160,17 @@ class KafkaPublisher:
         """Queues a record that could not be folded, as it was."""
         self._send(Topic.DEAD_LETTERS, value, key, partition=0, headers=headers)
 
+    def publish_record(
+        self,
+        topic: Topic,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        """Queues a record as it is; without a partition its key decides."""
+        self._send(topic, value, key, partition=partition, headers=headers)
+
     def flush(self, timeout_s: float) -> None:
         with _unavailable(f"not everything was acknowledged by {self._config.bootstrap}"):
             self._producer.flush(timeout=timeout_s)
