@@ -29,6 +29,7 @@ from adgram.memory.committer import Fenced
 from adgram.memory.config import MemoryConfig
 from adgram.memory.eviction import evict
 from adgram.memory.leases import Lease, Leases
+from adgram.memory.milvus import connected
 from adgram.memory.store import MilvusStore
 from adgram.memory.verification import verify
 
@@ -259,6 +260,23 @@ class FileMachine(StoreMachine):
         shutil.rmtree(self.folder)
 
 
+class LiteMachine(StoreMachine):
+    """On a Milvus Lite server, through a client that dies."""
+
+    uri = ""
+
+    def opened(self):
+        self.config = MemoryConfig(milvus_uri=self.uri, collection=f"c{uuid.uuid4().hex[:12]}")
+        self.reopened()
+
+    def reopened(self):
+        self.client = DyingMilvus(connected(self.config))
+        self.store = MilvusStore(self.config, self.client)
+
+    def teardown(self):
+        self.every_kept_version_reads_as_it_was()
+
+
 class _Log:
     """The log that the commits came from, retained from the beginning."""
 
@@ -302,5 +320,18 @@ def test_a_store_answers_as_a_dictionary_of_histories(monkeypatch):
         FileMachine,
         settings=settings(
             max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+@pytest.mark.e2e
+def test_milvus_lite_answers_as_a_dictionary_of_histories(milvus_uri, monkeypatch):
+    """The same on the real thing, in fewer examples."""
+    monkeypatch.setattr(runs, "FAN", 2)
+    monkeypatch.setattr(LiteMachine, "uri", milvus_uri)
+    run_state_machine_as_test(
+        LiteMachine,
+        settings=settings(
+            max_examples=4, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
