@@ -62,6 +62,12 @@ class Part:
         if wait_s:
             self.child.wait_until(self._ready, wait_s)
 
+    def wait_told(self, words: str, wait_s: float) -> None:
+        """Afterwards its log holds these words."""
+        child = self.child
+        if child is not None:
+            child.wait_until(lambda: words in child.log.read_text(errors="replace"), wait_s)
+
     def kill(self) -> None:
         """Afterwards it is gone, without having known."""
         self.wanted = False
@@ -151,6 +157,8 @@ class Chaos:
     def kill(self, victim: str) -> None:
         """Kills one process, sees it replaced, and waits until every shard has committed since."""
         part = self.parts[victim]
+        if "worker" in victim:
+            part.wait_told("shard opened", 60)  # else there is nothing that could move
         part.kill()
         killed_ns, killed = time.time_ns(), time.monotonic()
         if "worker" in victim:
