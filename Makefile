@@ -33,6 +33,9 @@ bench: real-input ## all benchmarks
 real-input: .venv/ready ## import, train, serve and settle public data (DATA=folder): the tables of docs/REAL_INPUT.md
 	$(BIN)/python bench/real_input.py --data $(DATA) --out runs/real-input
 
+bench-memory: .venv/ready ## reads beside writers, Kafka to snapshot, memory and cold start: runs/bench/memory.json, 15 minutes
+	$(BIN)/python bench/memory.py
+
 bench-quality: .venv/ready ## evaluate the models that study-quality trained: runs/bench/quality.json
 	$(BIN)/python bench/quality.py --folder runs/quality
 

@@ -103,7 +103,7 @@ class Objects(Sequence[T]):
     def __getitem__(self, place: slice) -> Sequence[T]: ...
     def __getitem__(self, place: int | slice) -> T | Sequence[T]:
         if isinstance(place, slice):
-            return self._shared.values[: self._count][place]
+            return self._shared.values[slice(*place.indices(self._count))]
         if 0 <= place < self._count:
             return self._shared.values[place]
         if -self._count <= place < 0:

@@ -13,7 +13,7 @@ from .columns import Column, Objects
 from .trie import SortedTrie
 
 NORM_TOLERANCE = 1e-5  # a vector this near unit length is kept bit for bit, as its encoder made it
-DECODED_KEPT = 16_384  # items lately read as objects
+DECODED_KEPT = 65_536  # items lately read as objects
 NEVER = 0  # the stamp of an item that is not there
 
 

@@ -35,7 +35,7 @@ class BuiltIndex:
     def build(cls, vectors: npt.NDArray[np.float32], moves: int) -> "BuiltIndex":
         """An index of all of these. `vectors` [N, D]."""
         count, width = vectors.shape
-        lists = max(1, int(LISTS_PER_ROOT * count**0.5))
+        lists = max(1, min(int(LISTS_PER_ROOT * count**0.5), count // TRAINED_ON))
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
         sample = np.random.default_rng(SEED).choice(count, min(count, TRAINED_ON * lists), replace=False)
         index.train(vectors[np.sort(sample)])

@@ -47,12 +47,12 @@ class Offers:
         """The offer of an item as an object; `slot` is the item's, None where it is unknown."""
         if slot is None:
             return self.waiting.get(item_id)
-        code = int(self.codes.view[slot])
+        code = self.codes.view.item(slot)
         if code == NO_OFFER:
             return None
-        price = Money(int(self.price_micros.view[slot]), self.currencies[(code & ~PROMOTED) - 1])
+        price = Money(self.price_micros.view.item(slot), self.currencies[(code & ~PROMOTED) - 1])
         promotion = self.promotions[item_id] if code & PROMOTED else ""
-        return Offer(item_id, price, int(self.stock.view[slot]), promotion)
+        return Offer(item_id, price, self.stock.view.item(slot), promotion)
 
     def stamp(self, item_id: str, slot: int | None) -> str:
         """Changes exactly when the offer does; empty without an offer."""
