@@ -44,7 +44,7 @@ class BatchWorker:
     def run(self, until_idle_s: float | None = None) -> None:
         """Folds and commits until `stop`, or until nothing came for `until_idle_s`."""
         require_broker(self._config.bootstrap, self._config.connect_timeout_ms)
-        kafka = Consumer(_settings(self._config), logger=logging.getLogger(__name__))
+        kafka = Consumer(consumer_settings(self._config), logger=logging.getLogger(__name__))
         try:
             kafka.subscribe(list(self._config.sources), on_assign=self._assigned, on_revoke=self._revoked)
             self._consume(kafka, until_idle_s)
@@ -127,7 +127,8 @@ class BatchWorker:
         kafka.unassign()
 
 
-def _settings(config: StreamingConfig) -> dict[str, str | int | bool]:
+def consumer_settings(config: StreamingConfig) -> dict[str, str | int | bool]:
+    """What librdkafka is told. All members of a group must name the same strategy."""
     return {
         "bootstrap.servers": config.bootstrap,
         "group.id": config.group_id,
