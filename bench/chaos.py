@@ -352,7 +352,8 @@ def _proved(chaos: Chaos, load: Load, report: Report, kills: int, took_s: float,
     report.add("batches that do not verify against the log", len(damage), "batches", how, to_reach=0)
     report.add("batches proved from the log", sum(one.from_log for one in proofs), "batches", how, better="higher")
     report.add("commits not yet in the store at the end", behind, "commits", "4 minutes after the load at most")
-    report.add("answers of a mixed snapshot", chaos.mixed(log), "answers", how, to_reach=0)
+    mixed = chaos.mixed(log)
+    report.add("answers of a mixed snapshot", mixed, "answers", how, to_reach=0)
     report.add("answers compared with their version", len(chaos.probe.served), "answers", how, better="higher")
     report.add(
         "requests without an answer", chaos.probe.silent, "requests", "the engine was dead, starting or had nothing"
@@ -368,7 +369,7 @@ def _proved(chaos: Chaos, load: Load, report: Report, kills: int, took_s: float,
         chaos.console.print(f"[red]{problem}")
     store.close()
     log.close()
-    return 1 if wrong or damage or chaos.mixed(log) else 0
+    return 1 if wrong or damage or mixed else 0
 
 
 if __name__ == "__main__":
