@@ -10,7 +10,6 @@ from adgram.streaming.folds import catalogue, environment, feedback
 from adgram.streaming.folds.state import ShardState
 from adgram.streaming.watermark import Watermark
 
-
 FORGETTING = feedback.Forgetting()
 
 
