@@ -23,16 +23,24 @@ class Fusion:
     code_sharpness: float = 0.7
     profile_sharpness: float = 1.0
     companion_sharpness: float = 1.0
-    code_rescoring: float = 0.7  # how much of the profile's match is added to the log-probability of a generated item
+    code_rescoring: float = 0.3  # how much of the profile's match is added to the log-probability of a generated item
+    code_sharpness_alone: float = 0.5  # both where memory is off, and with it the profile's own word
+    code_rescoring_alone: float = 1.0
     companion_rescoring: float = 0.3  # the same for companions: a match of one item with another, and with the viewer
 
     def of_memory(self, decoder: bool) -> float:
         """The companions' share in memory, with or without the decoder beside it."""
         return self.companions if decoder else self.companions_without_codes
 
-    def of_generated(self, log_probs: Logs, matches: Logs) -> Logs:
+    def of_generated(self, log_probs: Logs, matches: Logs, memory: bool) -> Logs:
         """Generated items among each other: the decoder's log-probabilities, rescored by the profile. [M], sums to 1"""
-        return normalised(self.code_sharpness * log_probs + self.code_rescoring * matches)
+        return normalised(self.generated_scores(log_probs, matches, memory))
+
+    def generated_scores(self, log_probs: Logs, matches: Logs, memory: bool) -> Logs:
+        """The same before it is normalised, with or without memory beside the decoder. [M]"""
+        if memory:
+            return self.code_sharpness * log_probs + self.code_rescoring * matches
+        return self.code_sharpness_alone * log_probs + self.code_rescoring_alone * matches
 
     def of_companions(self, weights: Logs, matches: Logs) -> Logs:
         """Companions among each other: from their weights (above 0), rescored by the profile. [M], sums to 1"""

@@ -115,7 +115,7 @@ class GenerativeProposer:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, profile)
             matches = matches_of(profile, columns.vectors, generated.slots)
-            rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches))
+            rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches, config.memory))
         if not config.memory:
             return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
         beside = self._companions(context, admitted, profile)

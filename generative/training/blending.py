@@ -26,13 +26,18 @@ def fitted_fusion(pool: Pool, told: Callable[[float, str], None]) -> Fusion:
         "companion_sharpness": _SHARP,
         "profile_sharpness": SHARPNESS,
     }
-    codes: dict[str, Sequence[float]] = {"code_rescoring": _RATES, "code_sharpness": _SHARP}
+    alone: dict[str, Sequence[float]] = {"code_rescoring_alone": _RATES, "code_sharpness_alone": _SHARP}
     fusion = _climbed(pool, fusion, memory, decoder=False, memory=True)
     told(0.4, f"memory {_figure(pool, fusion, False, True):.4f}")
-    fusion = _climbed(pool, fusion, codes, decoder=True, memory=False)
+    fusion = _climbed(pool, fusion, alone, decoder=True, memory=False)
     told(0.6, f"codes {_figure(pool, fusion, True, False):.4f}")
     fusion = replace(fusion, companions=fusion.companions_without_codes)
-    together: dict[str, Sequence[float]] = {"codes": _WEIGHTS, "companions": _WEIGHTS}
+    together: dict[str, Sequence[float]] = {
+        "codes": _WEIGHTS,
+        "code_rescoring": _RATES,
+        "code_sharpness": _SHARP,
+        "companions": _WEIGHTS,
+    }
     fusion = _climbed(pool, fusion, together, decoder=True, memory=True)
     told(1.0, f"fused {_figure(pool, fusion, True, True):.4f}")
     return fusion

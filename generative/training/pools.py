@@ -40,7 +40,7 @@ class Pool:
     def scores(self, fusion: Fusion, decoder: bool = True, memory: bool = True) -> Floats:
         """The score that the proposer gives each candidate, -inf to those it does not know. [P]"""
         generated = self._shared(
-            fusion.code_sharpness * self.log_probs + fusion.code_rescoring * self.matches, self.log_probs > -np.inf
+            fusion.generated_scores(self.log_probs, self.matches, memory), self.log_probs > -np.inf
         )
         if not memory:
             return generated

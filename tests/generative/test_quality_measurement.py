@@ -91,7 +91,7 @@ def test_searching_for_many_finds_what_serving_finds_for_each(decoder: SemanticD
 
 def test_sources_of_a_pool_are_probabilities(pool: Pool):
     """Each source's shares sum to at most one for every user, and so does their mixture."""
-    fusion = Fusion(companion_sharpness=0.7, code_rescoring=0.5)
+    fusion = Fusion(companion_sharpness=0.7, code_rescoring=0.5, code_rescoring_alone=0.2)
     for settings in ({"memory": False}, {"decoder": False}, {}):
         totals = np.add.reduceat(np.exp(pool.scores(fusion, **settings)), pool.bounds[:-1])
         assert (totals <= 1 + 1e-6).all()
