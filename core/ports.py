@@ -33,6 +33,7 @@ class ProposalContext:
     limit: int
     deadline: Deadline
     need: str = ""
+    values: npt.NDArray[np.float32] | None = None  # [N] what showing each item is expected to earn, where it is asked
 
 
 class Proposer(Protocol):
@@ -87,6 +88,19 @@ class Verifier(Protocol):
 
         Safe beside `judge` in another thread.
         """
+        ...
+
+
+class Priors(Protocol):
+    """What is known of items before anything of a request is."""
+
+    @property
+    def p_convert(self) -> float:
+        """The share of clicks that convert, over all items."""
+        ...
+
+    def p_click(self, item_ids: Sequence[str]) -> npt.NDArray[np.float64]:
+        """[M] the prior click rate of each item, in order."""
         ...
 
 

@@ -66,7 +66,7 @@ class Trie(Protocol):
 
     @property
     def leaf_slots(self) -> npt.NDArray[np.int32]:
-        """[P] the item slot of each leaf, in trie order (by semantic ID, then by slot). May be gathered at every call."""
+        """[P] the item slot of each leaf, by semantic ID, then by slot. May be gathered at every call."""
         ...
 
     @property

@@ -24,6 +24,7 @@ from .screening import Rulebooks, Screen
 from .stops import StopBoard
 from .tier import GuardedProposer
 from .trace import Trace
+from .values import ItemValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Parts:
     clock: Clock
     new_id: Callable[[], str]
     evidence: Evidence = field(default_factory=Evidence)  # what feedback tells of new items; whoever reads it fills it
+    values: ItemValues | None = None  # given where the proposer weighs values
 
 
 _FOREIGN_FLOOR = "floor in another currency"
@@ -157,6 +159,7 @@ class Pipeline:
             limit=self._config.candidates,
             deadline=deadline.earlier_by_ms(self._config.fallback_margin_ms) if learned else deadline,
             need=trace.request.need,
+            values=self._parts.values.of(snapshot, admission.creatives) if learned and self._parts.values else None,
         )
         return await self._parts.learned.propose(context) if learned else self._parts.fallback.propose(context)
 

@@ -38,6 +38,7 @@ from ..engine.statistics import Statistics
 from ..engine.stops import StopBoard
 from ..engine.tier import GuardedProposer
 from ..engine.trail import Trail
+from ..engine.values import ItemValues
 from ..memory.follower import Follower
 from ..rules.admission import Admissions
 from ..rules.fallback import FallbackProposer
@@ -85,6 +86,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
     """A server with everything behind it started; `stack` stops it all again, in order. Call it on the serving loop."""
     for kind in ("tokenizer", "decoder", "scorer"):  # before torch and the rest are loaded for nothing
         require(models / kind, kind)
+    from ..discriminative.priors import load_priors
     from ..discriminative.verifier import load_verifier
     from ..generative.proposer import load_proposer
     from ..generative.tokenizer import load_encoder
@@ -150,6 +152,7 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
         clock=clock,
         new_id=lambda: uuid.uuid4().hex,
         evidence=evidence,
+        values=ItemValues(load_priors(models / "scorer")) if settings.generative.value_weight else None,
     )
     pipeline = Pipeline(parts, engine)
     statistics = Statistics(snapshot, lambda: {"proposer": learned.model, **verifier.models}, learned.lateness)
