@@ -199,8 +199,9 @@ def _work(
             stack.callback(writer.stop)
     dead_letters = CountedDeadLetters(publisher)
     metrics = supervision.metrics
+    width = encoder.weights.default.size
     owned = Shards(
-        Surroundings(streaming, log, encoder, dead_letters, SystemClock(), store, Rulebook.validate, metrics)
+        Surroundings(streaming, log, encoder, dead_letters, SystemClock(), store, Rulebook.validate, metrics, width)
     )
     supervision.watch(owned, stack)
     if batch:

@@ -1,7 +1,17 @@
-"""Records of a source topic as they were consumed, many at a time."""
+"""Records of a source topic as they were consumed, one or many at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a known partition of a topic; `timestamp_ms` is its own, -1 if unknown."""
+
+    offset: int
+    key: bytes | None
+    payload: bytes | None
+    timestamp_ms: int = -1
 
 
 @dataclass(frozen=True, slots=True)

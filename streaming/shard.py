@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core import rows
-from ..core.catalogue import Item, Rule
+from ..core.catalogue import EncodedItem, Item, Rule
 from ..core.clock import NS_PER_MS, NS_PER_SECOND, Clock
-from ..core.commit import Commit, Row, Table
+from ..core.commit import Commit, Row
 from ..core.errors import InvalidEvent, Unavailable
 from ..core.event import Event, Outcome, Topic
 from ..core.ports import UNMEASURED, CommitLog, CommitStore, ItemEncoder, StreamMetrics
@@ -24,7 +24,8 @@ from .folds.expiry import Expiry
 from .folds.offers import Told
 from .folds.state import ShardState
 from .partitions import partition_of
-from .records import Records
+from .records import Record, Records
+from .vectors import require_sound
 from .watermark import Watermark
 
 TOGETHER = 16  # fewer offers than this are folded one by one as fast
@@ -44,6 +45,7 @@ class Surroundings:
     store: CommitStore | None = None
     check_rule: RuleCheck | None = None
     metrics: StreamMetrics = UNMEASURED
+    vector_width: int = 0  # of every item's vector; 0: whatever the encoder gives
 
 
 class Shard:
@@ -58,6 +60,7 @@ class Shard:
         self._forgetting = feedback.Forgetting(
             around.config.interest_half_life_days * feedback.DAY_NS, around.config.user_ttl_days * feedback.DAY_NS
         )
+        self._arrived: dict[str, Record] = {}  # by item of the next commit, should its vector turn out to be none
         self._uncommitted = False
         self._committed_at = around.clock.monotonic_ns()
         self._watermark = Watermark(around.config.lateness_ms * NS_PER_MS, last.watermark)
@@ -94,6 +97,7 @@ class Shard:
         """
         if offset <= self._covered.get(topic.value, -1):
             return
+        record = Record(offset, key, payload, timestamp_ms)
         stage = "decode"
         try:
             event = events.decode(topic, payload, self._around.config.max_event_bytes)
@@ -102,12 +106,10 @@ class Shard:
             stage = "fold"
             outcome = self._fold(topic, event)
         except InvalidEvent as error:
-            name = self._around.config.topic(topic)
-            problem = str(error)
-            letter = DeadLetter(name, self.number, offset, timestamp_ms, key, payload, stage, error.reason, problem)
-            self._around.dead_letters.put(letter)
-            self._around.metrics.dead_lettered(name, error.reason)
+            self._bury(topic, record, stage, error)
         else:
+            if topic is Topic.ITEMS and outcome is not Outcome.OUT_OF_ORDER:
+                self._arrived[event.key] = record
             self._around.metrics.folded(topic, outcome)
             if event.event_time < self._watermark.value:
                 self._around.metrics.late(topic)
@@ -198,12 +200,14 @@ class Shard:
             if self._watermark.value == before:
                 return None
         self._expiry.drop_ended(self._watermark.value)
+        told = self._rows()
         self._around.dead_letters.flush()
         began = self._around.clock.monotonic_ns()
-        commit = self._committer.append(self._rows(), self._covered, self._watermark.value)
+        commit = self._committer.append(told, self._covered, self._watermark.value)
         took_s = (self._around.clock.monotonic_ns() - began) / NS_PER_SECOND
         self._around.metrics.committed(self.number, len(commit.rows), took_s, commit.watermark)
         self._state.changed.clear()
+        self._arrived.clear()
         self._state.offers.settle()
         self._uncommitted = False
         self._committed_at = now
@@ -236,19 +240,43 @@ class Shard:
         return catalogue.fold(self._state, topic, event)
 
     def _rows(self) -> tuple[Row, ...]:
-        changed = self._state.changed
-        items = [value for value in changed.values() if isinstance(value, Item)]
-        encoded = {one.item.item_id: one for one in self._around.encoder.encode(items)} if items else {}
-        others = (
-            rows.row(
-                table,
-                key,
-                encoded[key] if table is Table.ITEM and value is not None else value,
-                self._state.event_times[table, key],
-            )
-            for (table, key), value in changed.items()
-        )
+        """All that changed. An item without a sound vector is left out, as it was before or not at all."""
+        encoded = self._encoded()
+        others = []
+        for (table, key), value in self._state.changed.items():
+            kept = encoded.get(key) if isinstance(value, Item) else value
+            if kept is not None or value is None:
+                others.append(rows.row(table, key, kept, self._state.event_times[table, key]))
         return (*others, *self._state.offers.rows())
+
+    def _encoded(self) -> dict[str, EncodedItem]:
+        """The changed items by id, as the encoder sees them; one with an unsound vector is a dead letter."""
+        items = [value for value in self._state.changed.values() if isinstance(value, Item)]
+        sound = {}
+        for one in self._around.encoder.encode(items) if items else ():
+            try:
+                require_sound(one, self._around.vector_width)
+            except InvalidEvent as error:
+                self._bury(Topic.ITEMS, self._arrived[one.item.item_id], "fold", error)
+            else:
+                sound[one.item.item_id] = one
+        return sound
+
+    def _bury(self, topic: Topic, record: Record, stage: str, error: InvalidEvent) -> None:
+        name = self._around.config.topic(topic)
+        letter = DeadLetter(
+            name,
+            self.number,
+            record.offset,
+            record.timestamp_ms,
+            record.key,
+            record.payload,
+            stage,
+            error.reason,
+            str(error),
+        )
+        self._around.dead_letters.put(letter)
+        self._around.metrics.dead_lettered(name, error.reason)
 
 
 def _history(number: int, around: Surroundings) -> Sequence[Commit]:

@@ -1,4 +1,5 @@
 import pytest
+from kept_dead_letters import KeptDeadLetters
 
 from adgram.core.catalogue import Creative, Item, Rule
 from adgram.core.clock import NS_PER_HOUR, NS_PER_MS, ManualClock
@@ -15,19 +16,6 @@ from adgram.streaming.shard import Shard, Surroundings
 from adgram.streaming.shards import Shards
 
 NOW = 1_000 * NS_PER_HOUR
-
-
-class KeptDeadLetters:
-    """Dead letters in a list, with how many of them were flushed."""
-
-    def __init__(self):
-        self.letters, self.flushed = [], 0
-
-    def put(self, letter):
-        self.letters.append(letter)
-
-    def flush(self):
-        self.flushed = len(self.letters)
 
 
 @pytest.fixture
