@@ -15,7 +15,16 @@ from ..core.clock import SystemClock
 from ..core.errors import ConfigError, NotFound
 from .interrupts import stop_event
 from .settings import load
-from .streams import BootstrapOption, ConfigOption, JsonOption, PrefixOption, answer, publisher_on, streaming_of
+from .streams import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    PrefixOption,
+    ShardsOption,
+    answer,
+    publisher_on,
+    streaming_of,
+)
 
 if TYPE_CHECKING:
     from ..streaming.dead_letter_queue import Buried, DeadLetterQueue, Wanted
@@ -98,6 +107,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
     bootstrap: BootstrapOption = "",
     prefix: PrefixOption = "",
+    shards: ShardsOption = 0,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -107,7 +117,7 @@ def replay(
     """
     from ..streaming import dead_letter_queue
 
-    streaming = streaming_of(load(config), bootstrap, prefix)
+    streaming = streaming_of(load(config), bootstrap, prefix, shards)
     wanted = _wanted(topic, reason, since, until, frozenset(numbers or ()))
     letters = dead_letter_queue.DeadLetterQueue(streaming).letters(wanted)
     if dry_run:

@@ -33,11 +33,12 @@ class Stalls:
         """The stalled ones as of `now_ns` (monotonic)."""
         since = {}
         for one in standings:
+            if one.lag == 0:
+                continue
             key = (one.topic, one.partition)
             position, began = self._since.get(key, (one.position, now_ns))
-            waits = one.lag > 0 and one.position == position
-            since[key] = (one.position, began if waits else now_ns)
-        self._since = since  # partitions of shards that left begin anew should they come back
+            since[key] = (one.position, began if one.position == position else now_ns)
+        self._since = since  # partitions that caught up or left begin anew
         return tuple(
             one for one in standings if one.lag > 0 and now_ns - since[one.topic, one.partition][1] >= self._patience_ns
         )
