@@ -1,6 +1,7 @@
 """A trie's leaves on an accelerator, so that a decode there asks the host for nothing between two levels."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,11 @@ from torch import Tensor
 
 from ..core.snapshot import Trie
 from ..kernels.ops import Ops
+
+
+def has_leaves(trie: object) -> TypeGuard[Trie]:
+    """Whether a trie can hand out its leaves in order, as those that serve can."""
+    return hasattr(type(trie), "keys")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ import torch
 
 from ..core.clock import Deadline
 from ..kernels.native.decoder import CompiledContext, CompiledDecoder
+from ..kernels.ops import ops_for
 from .beam import Beams, Branches, Worth, search
 from .compiled import compiled_decoder
 from .config import GenerativeConfig
 from .decoder import Context, SemanticDecoder
+from .leaves import DeviceLeaves, has_leaves
 
 Number = TypeVar("Number", np.bool_, np.float32)
 
@@ -51,20 +53,31 @@ def reader_of(decoder: SemanticDecoder, config: GenerativeConfig) -> Reader:
     return TensorReader(decoder) if compiled is None else CompiledReader(compiled)
 
 
-@dataclass(frozen=True, slots=True)
 class TensorReader:
-    """Reads with PyTorch, wherever the decoder lies."""
+    """Reads with PyTorch, wherever the decoder lies, and searches with that device's operations."""
 
-    decoder: SemanticDecoder
+    def __init__(self, decoder: SemanticDecoder) -> None:
+        self.decoder = decoder
+        self.device = next(decoder.parameters()).device
+        decoder.ops = ops_for(self.device)
+        self._leaves: DeviceLeaves | None = None  # of the newest trie that was searched
 
     def read(self, vectors: npt.NDArray[np.float32]) -> "TensorReading":
-        device = next(self.decoder.parameters()).device
-        return TensorReading(self.decoder, self.decoder.read(torch.from_numpy(vectors).to(device)))
+        return TensorReading(self, self.decoder.read(torch.from_numpy(vectors).to(self.device)))
+
+    def leaves_of(self, trie: Branches) -> DeviceLeaves | None:
+        """The trie's leaves on the decoder's device, where its operations read them there."""
+        if not self.decoder.ops.reads_leaves or not has_leaves(trie):
+            return None
+        leaves = self._leaves
+        if leaves is None or leaves.trie is not trie:
+            leaves = self._leaves = DeviceLeaves.of(trie, self.device)
+        return leaves
 
 
 @dataclass(frozen=True, slots=True)
 class TensorReading:
-    decoder: SemanticDecoder
+    reader: TensorReader
     context: Context
 
     @property
@@ -80,7 +93,9 @@ class TensorReading:
         deadline: Deadline,
         worth: Worth | None = None,
     ) -> Beams:
-        return search(self.decoder, self.context, trie, admitted, width, deadline, worth)
+        leaves = None if worth is not None else self.reader.leaves_of(trie)
+        under = None if leaves is None else leaves.under(admitted)
+        return search(self.reader.decoder, self.context, trie, admitted, width, deadline, worth, under)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ from .reference import BeamStep
 class Ops(Protocol):
     """What a decode computes outside its dense layers; `reference` says what each gives."""
 
+    @property
+    def reads_leaves(self) -> bool:
+        """Whether a trie is best handed over as leaves for `live_children`, and not asked for each level's children."""
+        ...
+
     def shared_context_attention(
         self, query: Tensor, context_key: Tensor, context_value: Tensor, suffix_key: Tensor, suffix_value: Tensor
     ) -> Tensor:
@@ -30,7 +35,9 @@ class Ops(Protocol):
 
 
 class ReferenceOps:
-    """The naive twins themselves (Ops)."""
+    """The naive twins themselves (Ops). Here the trie's own walk is the quicker one."""
+
+    reads_leaves = False
 
     shared_context_attention = staticmethod(reference.shared_context_attention)
     select = staticmethod(reference.select)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from adgram.core.clock import Deadline, ManualClock
-from adgram.generative.beam import search
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.leaves import DeviceLeaves
+from adgram.generative.reading import TensorReader
 from adgram.kernels import attention, gather, quantisation, reference, selection
 from adgram.kernels.accelerator import TritonOps
 from adgram.memory.trie import SortedTrie
@@ -103,13 +103,12 @@ def test_a_served_decode_through_the_kernels_gives_the_same_beams():
         rng.integers(0, 256, (3000, 3)).astype(np.int32), np.arange(3000, dtype=np.int32)
     )
     admitted = rng.random(3000) < 0.05
-    never = Deadline.after_ms(1e9, ManualClock())
+    never, reader = Deadline.after_ms(1e9, ManualClock()), TensorReader(decoder)
     with torch.inference_mode():
-        context = decoder.read(torch.randn(20, 64) / 8)
-        expected = search(decoder, context, trie, admitted, 6, never)
+        reading = reader.read((rng.standard_normal((20, 64)) / 8).astype(np.float32))
+        expected = reading.search(trie, admitted, 6, never)
         decoder.ops = TritonOps()
-        leaves = DeviceLeaves.of(trie, torch.device("cpu")).under(admitted)
-        found = search(decoder, context, trie, admitted, 6, never, leaves=leaves)
+        found = reading.search(trie, admitted, 6, never)
     assert len(found.codes) == 6
     assert found.semantic_ids == expected.semantic_ids
     assert np.allclose(found.log_probs, expected.log_probs, atol=1e-5)
