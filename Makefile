@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test test-milvus chaos check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer study-drift study-coldstart clean distclean
+.PHONY: help demo test test-milvus chaos check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer bench-trie study-drift study-frontier study-coldstart clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,12 @@ bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and
 
 bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR')
 	$(BIN)/python bench/proposer.py $(ARGS)
+
+bench-trie: .venv/ready ## the trie: built, changed one leaf at a time, and read under admissions: runs/bench/trie.json, 1 minute
+	$(BIN)/python bench/trie.py
+
+study-frontier: .venv/ready ## relevance against revenue over the value weight, beside re-ranking by bid: runs/bench/study-frontier.json and .png
+	$(BIN)/python bench/study_frontier.py
 
 study-drift: .venv/ready ## hit rate after a shift of interests, with and without short-term history: runs/bench/study-drift.json and .png
 	$(BIN)/python bench/study_drift.py
