@@ -1,71 +1,36 @@
 """`adgram dlq` on a real broker: what could not be folded is listed, shown, sent back, and doubles nothing."""
 
 import json
-import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
-from kafka import TopicPartition
-from typer.testing import CliRunner
+from inline_worker import folded
 
 from adgram.core.clock import SystemClock
 from adgram.core.errors import ConfigError, NotFound
 from adgram.core.event import Event, Topic
 from adgram.core.feedback import Feedback, FeedbackKind
-from adgram.memory.snapshot import MemorySnapshot
-from adgram.programs.cli import application
 from adgram.programs.dlq import moment_ms
 from adgram.proto import events
 from adgram.streaming.config import StreamingConfig
-from adgram.streaming.dead_letters import CountedDeadLetters
-from adgram.streaming.log import KafkaCommitLog, KafkaPublisher, consumer
+from adgram.streaming.log import KafkaPublisher
 from adgram.streaming.partitions import partition_of
-from adgram.streaming.shard import Surroundings
-from adgram.streaming.shards import Shards
 from adgram.streaming.topics import ensure_topics
 
 USER = "u"
 
 
 @pytest.fixture
-def dlq(local_broker, topic_prefix):
-    """Runs `adgram dlq …` in this process; whatever it set signals to is set back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    place = ["--bootstrap", local_broker, "--prefix", topic_prefix]
-
-    def run(*arguments):
-        return CliRunner().invoke(application(["dlq"]), ["dlq", *map(str, arguments), *place])
-
-    yield run
-    for number, handler in before.items():
-        signal.signal(number, handler)
+def dlq(adgram_here, local_broker, topic_prefix):
+    """Runs `adgram dlq …` on the test's own topics."""
+    return lambda *arguments: adgram_here("dlq", *arguments, "--bootstrap", local_broker, "--prefix", topic_prefix)
 
 
 def _events_of_user(config, encoder):
-    """How many events of USER memory holds after a worker has folded all there is and left."""
-    with ExitStack() as stack:
-        log, publisher, reader = KafkaCommitLog(config), KafkaPublisher(config), consumer(config)
-        for one in (log, publisher, reader):
-            stack.callback(one.close)
-        shards = Shards(Surroundings(config, log, encoder, CountedDeadLetters(publisher), SystemClock()))
-        shards.own(range(config.shards))
-        places = [TopicPartition(config.topic(Topic.FEEDBACK), number) for number in range(config.shards)]
-        reader.assign(places)
-        ends = reader.end_offsets(places)
-        for place in places:
-            reader.seek(place, shards.next_offset(Topic.FEEDBACK, place.partition))
-        while any(reader.position(place) < ends[place] for place in places):
-            for place, found in reader.poll(timeout_ms=200).items():
-                for one in found:
-                    shards.feed(Topic.FEEDBACK, place.partition, one.offset, one.key, one.value, one.timestamp)
-        shards.commit()
-        snapshot = MemorySnapshot.empty(config.shards, 16)
-        for shard in range(config.shards):
-            for commit in log.read(shard, 0):
-                snapshot = snapshot.fold(commit)
-        user = snapshot.user(USER)
-        return 0 if user is None else user.events
+    """How many events of USER memory holds after a worker has folded all there is."""
+    user = folded(config, encoder).user(USER)
+    return 0 if user is None else user.events
 
 
 @pytest.mark.e2e

@@ -5,10 +5,13 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 from kafka import TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
 from adgram.core.catalogue import Creative, Item
 from adgram.core.errors import ConfigError, Unavailable
@@ -17,6 +20,7 @@ from adgram.core.feedback import Feedback, FeedbackKind
 from adgram.core.request import AdFormat, Size
 from adgram.memory.follower import Follower
 from adgram.streaming.config import StreamingConfig
+from adgram.streaming.local_broker import free_port
 from adgram.streaming.log import KafkaCommitFeed, KafkaCommitLog, KafkaPublisher, KafkaStopFeed, consumer
 from adgram.streaming.topics import ensure_topics, require_topics
 
@@ -91,6 +95,17 @@ def _creative(number):
     return Event(key, time.time_ns(), key, value)
 
 
+def _figures(port):
+    """What the worker's metrics say, summed over all labels but the topic."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    figures = Counter()
+    for family in families:
+        for sample in family.samples:
+            figures[sample.name, sample.labels.get("topic", "")] += sample.value
+    return figures
+
+
 def _dead_letters(config):
     reader = consumer(config)
     partition = TopicPartition(config.topic(Topic.DEAD_LETTERS), 0)
@@ -109,9 +124,11 @@ def test_published_items_are_in_the_trie_within_two_seconds_and_bad_ones_in_the_
 ):
     """20 of 20 items, one by one, in a running follower; a bad event between them costs nothing but itself.
 
-    SIGTERM then ends the worker with everything committed and exit code 0.
+    The worker's figures say the same. SIGTERM then ends the worker with everything committed and exit code 0.
     """
-    with _worker(config, tokenizer_models, tmp_path / "log") as worker, _follower(config) as follower:
+    port = free_port()
+    options = ("--metrics-port", str(port))
+    with _worker(config, tokenizer_models, tmp_path / "log", *options) as worker, _follower(config) as follower:
         publisher.publish(Topic.ITEMS, _item("first"))
         publisher.flush(5)
         _until(lambda: follower.current().slot("first") is not None, 30)
@@ -127,8 +144,13 @@ def test_published_items_are_in_the_trie_within_two_seconds_and_bad_ones_in_the_
         current = follower.current()
         assert {current.items.item_ids[slot] for slot in current.trie.leaf_slots} >= {f"new{n}" for n in range(20)}
         _until(lambda: all(follower.current().creative_slots(f"new{n}") for n in range(20)), PATIENCE_S)
+        _until(lambda: _figures(port)["adgram_lag_records", config.topic(Topic.ITEMS)] == 0, PATIENCE_S)
+        figures = _figures(port)
+        assert (figures["adgram_events_total", "items"], figures["adgram_events_total", "creatives"]) == (21, 20)
+        assert figures["adgram_dead_letters_total", config.topic(Topic.ITEMS)] == 1
+        assert figures["adgram_rebalances_total", ""] >= 1 and figures["adgram_restarts_total", ""] == 0
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(15) == 0, (tmp_path / "log").read_text()
+        assert worker.wait(60) == 0, (tmp_path / "log").read_text()
     (headers, letter), *others = _dead_letters(config)
     assert not others and letter.value == b"{nonsense" and headers["adgram.reason"] == b"not-json"
     assert headers["__connect.errors.topic"] == config.topic(Topic.ITEMS).encode()

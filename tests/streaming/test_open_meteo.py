@@ -1,12 +1,9 @@
 """The weather service, played by a server on this machine that speaks its JSON."""
 
 import json
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from weather_service import Service, forecast, weather_service
 
 from adgram.core.clock import NS_PER_HOUR, NS_PER_SECOND
 from adgram.core.environment import EnvironmentReading, Weather
@@ -20,55 +17,10 @@ SPOTS = [Spot("CN/SH", 31.23, 121.47), Spot("NL", 52.37, 4.89)]
 TIMEOUT_S = 30.0
 
 
-def forecast(temperature=12.5, code=61, hours=(HOUR, HOUR + 1)):
-    """One place's part of the answer, as the service writes it, with fields that nobody asked for."""
-    return {
-        "latitude": 31.25,
-        "utc_offset_seconds": 0,
-        "current_units": {"temperature_2m": "°C"},
-        "current": {"time": HOUR * 3600, "interval": 900, "temperature_2m": temperature, "weather_code": code},
-        "hourly": {
-            "time": [hour * 3600 for hour in hours],
-            "temperature_2m": [temperature + 1] * len(hours),
-            "weather_code": [71] * len(hours),
-        },
-    }
-
-
-@dataclass
-class Service:
-    """Answers every request with `status` and `body`; `asked` are the queries it got."""
-
-    url: str = ""
-    status: int = 200
-    body: bytes = b"[]"
-    asked: list[dict[str, list[str]]] = field(default_factory=list)
-
-
 @pytest.fixture
 def service():
-    service = Service()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            address = urlsplit(self.path)
-            service.asked.append({"path": address.path, **parse_qs(address.query)})
-            self.send_response(service.status)
-            self.send_header("Content-Length", str(len(service.body)))
-            self.end_headers()
-            self.wfile.write(service.body)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield service
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with weather_service() as running:
+        yield running
 
 
 def _ask(service, spots=SPOTS):
@@ -81,7 +33,7 @@ def _ask(service, spots=SPOTS):
 
 def test_each_place_is_told_now_and_by_hour_in_one_request(service):
     """Now holds for as long as asked; hours that are over are left out; places come in the order of the question."""
-    service.body = json.dumps([forecast(hours=(HOUR - 1, HOUR, HOUR + 1)), forecast(3.0, 0, hours=())]).encode()
+    service.body = json.dumps([forecast((HOUR - 1, HOUR, HOUR + 1)), forecast((), 3.0, 0)]).encode()
     expires = NOW + 900 * NS_PER_SECOND
     assert _ask(service) == [
         EnvironmentReading("CN/SH", Weather.RAIN, 12.5, expires=expires),
@@ -97,7 +49,7 @@ def test_each_place_is_told_now_and_by_hour_in_one_request(service):
 
 def test_one_place_is_answered_without_a_list_and_unknown_values_stay_unknown(service):
     """The service writes one forecast as an object, and null where it does not know."""
-    service.body = json.dumps(forecast() | {"current": {"temperature_2m": None, "weather_code": None}}).encode()
+    service.body = json.dumps(forecast((HOUR,)) | {"current": {"temperature_2m": None, "weather_code": None}}).encode()
     now, *_ = _ask(service, SPOTS[:1])
     assert (now.weather, now.temperature_c) == (None, None)
 
@@ -124,8 +76,8 @@ def test_codes_of_the_world_meteorological_organisation_become_coarse_weather(co
         (200, b"<html>", Unavailable, "no forecast"),
         (200, b"\xff", Unavailable, "no forecast"),
         (200, b"[]", Unavailable, "0 forecasts for 2 places"),
-        (200, json.dumps([forecast(), {"current": {}}]).encode(), Unavailable, "no forecast"),
-        (200, json.dumps([forecast(), forecast(code="rain")]).encode(), Unavailable, "no forecast"),
+        (200, json.dumps([forecast((HOUR,)), {"current": {}}]).encode(), Unavailable, "no forecast"),
+        (200, json.dumps([forecast((HOUR,)), forecast((HOUR,), code="rain")]).encode(), Unavailable, "no forecast"),
     ],
 )
 def test_what_is_no_forecast_is_one_line_that_says_whether_to_try_again(service, status, body, error, words):
@@ -138,7 +90,7 @@ def test_what_is_no_forecast_is_one_line_that_says_whether_to_try_again(service,
 
 def test_hours_without_values_are_no_forecast(service):
     """A column that is shorter than the times would tell one hour's weather of another."""
-    torn = forecast()
+    torn = forecast((HOUR, HOUR + 1))
     torn["hourly"]["weather_code"].pop()
     service.body = json.dumps(torn).encode()
     with pytest.raises(Unavailable, match="hours without values"):
