@@ -64,7 +64,9 @@ def _own_page(root: Table, ranges: Table, which: int, fresh: int, used: int) -> 
         return used
     if used == ranges.shape[0]:
         return NO_PAGES
-    ranges[used] = ranges[root[which]]
+    page = root[which]
+    for entry in range(ranges.shape[1]):
+        ranges[used, entry, 0], ranges[used, entry, 1] = ranges[page, entry, 0], ranges[page, entry, 1]
     root[which] = used
     return used + 1
 
@@ -104,12 +106,11 @@ def insert(
             keys[first + place] < key or (keys[first + place] == key and slots[first + place] < slot)
         ):
             place += 1
-        keys[leaves : leaves + place] = keys[first : first + place]
-        slots[leaves : leaves + place] = slots[first : first + place]
-        keys[leaves + place] = key
-        slots[leaves + place] = slot
-        keys[leaves + place + 1 : leaves + count + 1] = keys[first + place : first + count]
-        slots[leaves + place + 1 : leaves + count + 1] = slots[first + place : first + count]
+        for leaf in range(place):
+            keys[leaves + leaf], slots[leaves + leaf] = keys[first + leaf], slots[first + leaf]
+        keys[leaves + place], slots[leaves + place] = key, slot
+        for leaf in range(place, count):
+            keys[leaves + leaf + 1], slots[leaves + leaf + 1] = keys[first + leaf], slots[first + leaf]
         ranges[page, entry, 0], ranges[page, entry, 1] = leaves, count + 1
         leaves += count + 1
     pages_used[0], leaves_used[0] = pages, leaves
@@ -148,10 +149,10 @@ def remove(
         if leaves + count > len(keys):
             return NO_LEAVES
         page = root[bucket // size]
-        keys[leaves : leaves + place] = keys[first : first + place]
-        slots[leaves : leaves + place] = slots[first : first + place]
-        keys[leaves + place : leaves + count - 1] = keys[first + place + 1 : first + count]
-        slots[leaves + place : leaves + count - 1] = slots[first + place + 1 : first + count]
+        for leaf in range(place):
+            keys[leaves + leaf], slots[leaves + leaf] = keys[first + leaf], slots[first + leaf]
+        for leaf in range(place + 1, count):
+            keys[leaves + leaf - 1], slots[leaves + leaf - 1] = keys[first + leaf], slots[first + leaf]
         ranges[page, entry, 0], ranges[page, entry, 1] = leaves, count - 1
         leaves += count - 1
         removed += 1
