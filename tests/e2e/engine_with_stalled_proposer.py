@@ -4,6 +4,7 @@ import threading
 
 from adgram.core.decision import Proposal
 from adgram.core.ports import ProposalContext
+from adgram.core.snapshot import Snapshot
 from adgram.generative import proposer
 from adgram.programs.cli import main
 
@@ -12,6 +13,9 @@ class StalledProposer:
     """Takes a request and keeps it for ever."""
 
     model = "stalled"
+
+    def warm(self, snapshot: Snapshot) -> None:
+        """Needs nothing from memory."""
 
     def propose(self, context: ProposalContext) -> Proposal:
         threading.Event().wait()

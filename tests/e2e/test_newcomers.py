@@ -10,7 +10,7 @@ from adgram.core.feedback import Feedback, FeedbackKind
 from adgram.core.request import Size, Viewer
 
 pytestmark = pytest.mark.e2e
-SIZE = Size(113, 113)  # nobody else's: admission leaves only these items
+SIZE = Size(127, 131)  # nobody else's: admission leaves only these items
 
 
 def test_the_new_item_that_people_click_is_offered_more(scene, trained: Path, write_config, eventually) -> None:
