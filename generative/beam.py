@@ -1,6 +1,6 @@
 """Beam search over the living, admitted part of a snapshot's trie, by probability or by probability and worth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,21 @@ class Beams:
         return [tuple(row) for row in self.codes.tolist()]
 
 
+# A search that stands before a level at each `yield` and is sent the width to search it with.
+Search = Generator[None, int, Beams]
+
+
+def searched(search: Search, width: int) -> Beams:
+    """What a search finds when every level is searched with `width` beams."""
+    try:
+        next(search)
+        while True:
+            search.send(width)
+    except StopIteration as end:
+        found: Beams = end.value
+        return found
+
+
 def search(
     decoder: SemanticDecoder,
     context: Context,
@@ -56,7 +71,20 @@ def search(
     worth: Worth | None = None,
     leaves: AdmittedLeaves | None = None,
 ) -> Beams:
-    """The `width` best semantic IDs found level by level, or every admitted one if there are no more.
+    """The `width` best semantic IDs found level by level, or every admitted one if there are no more; see `steps`."""
+    return searched(steps(decoder, context, trie, admitted, deadline, worth, leaves), width)
+
+
+def steps(
+    decoder: SemanticDecoder,
+    context: Context,
+    trie: Branches,
+    admitted: npt.NDArray[np.bool_],
+    deadline: Deadline,
+    worth: Worth | None = None,
+    leaves: AdmittedLeaves | None = None,
+) -> Search:
+    """The search one level a step, each as wide as it is told.
 
     A log-probability is the sum over levels of the log-softmax over live children, so it is that of the ID given the
     context *and* the admission. With `worth`, beams are ranked by log-probability + worth of the best item below: no
@@ -76,6 +104,7 @@ def search(
     prefixes = torch.zeros(1, dtype=torch.int64, device=device)  # [W]
     suffix: Suffix | None = None
     for level in range(levels):
+        width = yield
         if deadline.remaining_ms <= 0:
             return Beams(np.empty((0, levels), dtype=np.int64), np.empty(0), late=True)
         lift = None

@@ -10,7 +10,7 @@ import torch
 from ..core.clock import Deadline
 from ..kernels.native.decoder import CompiledContext, CompiledDecoder
 from ..kernels.ops import ops_for
-from .beam import Beams, Branches, Worth, search
+from .beam import Beams, Branches, Search, Worth, searched, steps
 from .compiled import compiled_decoder
 from .config import GenerativeConfig
 from .decoder import Context, SemanticDecoder
@@ -27,6 +27,12 @@ class Reading(Protocol):
         """[D] what memory is searched with."""
         ...
 
+    def steps(
+        self, trie: Branches, admitted: npt.NDArray[np.bool_], deadline: Deadline, worth: Worth | None = None
+    ) -> Search:
+        """See beam.steps."""
+        ...
+
     def search(
         self,
         trie: Branches,
@@ -35,8 +41,8 @@ class Reading(Protocol):
         deadline: Deadline,
         worth: Worth | None = None,
     ) -> Beams:
-        """See beam.search."""
-        ...
+        """What `steps` find with `width` beams all the way; see beam.search."""
+        return searched(self.steps(trie, admitted, deadline, worth), width)
 
 
 class Reader(Protocol):
@@ -76,7 +82,7 @@ class TensorReader:
 
 
 @dataclass(frozen=True, slots=True)
-class TensorReading:
+class TensorReading(Reading):
     reader: TensorReader
     context: Context
 
@@ -85,17 +91,12 @@ class TensorReading:
         profile: npt.NDArray[np.float32] = self.context.query.cpu().numpy()
         return profile
 
-    def search(
-        self,
-        trie: Branches,
-        admitted: npt.NDArray[np.bool_],
-        width: int,
-        deadline: Deadline,
-        worth: Worth | None = None,
-    ) -> Beams:
+    def steps(
+        self, trie: Branches, admitted: npt.NDArray[np.bool_], deadline: Deadline, worth: Worth | None = None
+    ) -> Search:
         leaves = None if worth is not None else self.reader.leaves_of(trie)
         under = None if leaves is None else leaves.under(admitted)
-        return search(self.reader.decoder, self.context, trie, admitted, width, deadline, worth, under)
+        return steps(self.reader.decoder, self.context, trie, admitted, deadline, worth, under)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class CompiledReader:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledReading:
+class CompiledReading(Reading):
     decoder: CompiledDecoder
     context: CompiledContext
 
@@ -117,15 +118,10 @@ class CompiledReading:
     def profile(self) -> npt.NDArray[np.float32]:
         return self.context.profile
 
-    def search(
-        self,
-        trie: Branches,
-        admitted: npt.NDArray[np.bool_],
-        width: int,
-        deadline: Deadline,
-        worth: Worth | None = None,
-    ) -> Beams:
-        """As beam.search, one compiled call a level; the same beams, calls closer than rounding aside."""
+    def steps(
+        self, trie: Branches, admitted: npt.NDArray[np.bool_], deadline: Deadline, worth: Worth | None = None
+    ) -> Search:
+        """As beam.steps, one compiled call a level; the same beams, calls closer than rounding aside."""
         levels = trie.levels
         nothing = np.empty((0, levels), dtype=np.int64)
         if levels == 0 or not admitted.any():
@@ -134,6 +130,7 @@ class CompiledReading:
         codes = np.empty((1, 0), dtype=np.int64)  # [W, level]
         prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)  # [W]
         for level in range(levels):
+            width = yield
             if deadline.remaining_ms <= 0:
                 return Beams(nothing, np.empty(0), late=True)
             if worth is None:
