@@ -15,7 +15,8 @@ import numpy.typing as npt
 from report import Report
 
 from adgram.core.clock import NS_PER_MS, Clock, Deadline, ManualClock, SystemClock
-from adgram.generative.scheduler import PROMPT, FixedStepScheduler, Flight, SchedulerConfig, StepCosts
+from adgram.generative.costs import PROMPT, StepCosts
+from adgram.generative.scheduler import FixedStepScheduler, Flight, SchedulerConfig
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder, CompiledSearch
 
 LOAD = 0.7

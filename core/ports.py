@@ -53,6 +53,59 @@ class Proposer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StepShape:
+    """What whoever shares a thread among proposals must know of their steps: a prompt, then `levels` of a search."""
+
+    levels: int  # 0 where a proposal is one step
+    prompt_rows: int  # how many beams' worth of work the prompt is
+    widths: tuple[int, ...]  # beams a level may be searched with, widest first; `propose` searches with the widest
+
+
+class ProposalInSteps(Protocol):
+    """One proposal on its way."""
+
+    def advance(self, width: int) -> Proposal | None:
+        """Does the next step, a level of the search with at most `width` beams; the proposal once nothing is left.
+
+        The first step reads the prompt and has no width. A proposal may end before its last level.
+        """
+        ...
+
+
+class StepwiseProposer(Proposer, Protocol):
+    """A proposer whose proposals can be made side by side in one thread, a step of each in turn.
+
+    Advanced with the widest beams all the way, a proposal is exactly that of `propose`.
+    """
+
+    @property
+    def shape(self) -> StepShape: ...
+    def begin(self, context: ProposalContext) -> ProposalInSteps:
+        """The proposal before its first step. Any number may be open at the same time."""
+        ...
+
+
+class TextEncoder(Protocol):
+    """Says where an item's own words and attributes place it. It knows nothing of behaviour, so a new item is placed
+    as well as an old one."""
+
+    @property
+    def model(self) -> str:
+        """The checksum of the artefact behind the vectors."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """C, the length of a vector."""
+        ...
+
+    def vectors(self, items: Sequence[Item]) -> npt.NDArray[np.float64]:
+        """[N, C] in order, each of unit length, zero for an item that says nothing the encoder knows; a row does not
+        depend on its companions in the call."""
+        ...
+
+
 class ItemEncoder(Protocol):
     """Gives new items their semantic ID and content vector, with codebooks frozen at training."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from ..core.clock import elapsed_ms
 from ..core.decision import Candidate, CandidateSource, Proposal
-from ..core.ports import ProposalContext
+from ..core.ports import ProposalContext, StepShape
 from ..core.snapshot import Snapshot
 from ..kernels.reference import bucket_log_probs
 from .beam import Beams
@@ -37,10 +38,37 @@ class _Weighed:
 
 NOTHING = _Weighed(np.empty(0, dtype=np.int64), np.empty(0))
 NO_COMPANIONS = Companions([], np.empty(0))
+WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
+# Stands before a level of the search at each `yield`, and ends with the candidates or the reason why there are none.
+_Course = Generator[None, int, tuple[Candidate, ...] | str]
+
+
+class _ProposalInSteps:
+    """Implements core.ports.ProposalInSteps."""
+
+    def __init__(self, course: _Course, context: ProposalContext, model: str) -> None:
+        self._course, self._clock, self._model = course, context.deadline.clock, model
+        self._started: int | None = None
+
+    def advance(self, width: int) -> Proposal | None:
+        try:
+            with torch.inference_mode():
+                if self._started is None:
+                    self._started = self._clock.monotonic_ns()
+                    next(self._course)
+                else:
+                    self._course.send(width)
+        except StopIteration as end:
+            answer: tuple[Candidate, ...] | str = end.value
+            took_ms = elapsed_ms(self._started or 0, self._clock)
+            if isinstance(answer, str):
+                return Proposal((), answer, took_ms, self._model)
+            return Proposal(answer, "", took_ms, self._model)
+        return None
 
 
 class GenerativeProposer:
-    """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.Proposer).
+    """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.StepwiseProposer).
 
     Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), with the shares and sharpness of the artefact's
     `Fusion`. p_decoder is the item's share of what the beams found: their log-probabilities, rescored
@@ -83,17 +111,28 @@ class GenerativeProposer:
         if self._needs is not None:
             self._needs.warm(snapshot)
 
+    @property
+    def shape(self) -> StepShape:
+        """The history is the prompt; every level may be searched with as little as a quarter of the beams."""
+        shape, config = self._decoder.shape, self._config
+        return StepShape(
+            levels=shape.levels if config.decoder else 0,
+            prompt_rows=1 + min(config.history_length, shape.history_length),
+            widths=tuple(dict.fromkeys(max(1, round(config.beam_width * share)) for share in WIDTH_SHARES)),
+        )
+
+    def begin(self, context: ProposalContext) -> _ProposalInSteps:
+        """The proposal before its first step, which reads the history; nothing is computed yet."""
+        return _ProposalInSteps(self._candidates(context), context, self._model)
+
     def propose(self, context: ProposalContext) -> Proposal:
         """At most `limit` admitted items, best first; empty, with its reason, when there are none or no time."""
-        started = context.deadline.clock.monotonic_ns()
-        with torch.inference_mode():
-            answer = self._candidates(context)
-        took_ms = elapsed_ms(started, context.deadline.clock)
-        if isinstance(answer, str):
-            return Proposal((), answer, took_ms, self._model)
-        return Proposal(answer, "", took_ms, self._model)
+        steps = self.begin(context)
+        while (proposal := steps.advance(self._config.beam_width)) is None:
+            pass
+        return proposal
 
-    def _candidates(self, context: ProposalContext) -> tuple[Candidate, ...] | str:
+    def _candidates(self, context: ProposalContext) -> _Course:
         """The candidates, or the reason why there are none."""
         snapshot, config, fusion = context.snapshot, self._config, self._fusion
         columns = snapshot.items
@@ -103,14 +142,14 @@ class GenerativeProposer:
         admitted = context.admitted & columns.alive
         wanted = self._needs.wanted(context.need, snapshot, admitted) if self._needs and context.need else None
         if wanted is not None:
-            return self._wanted(context, wanted, admitted)
+            return (yield from self._wanted(context, wanted, admitted))
         reading = self._reader.read(self._history_vectors(context))
         profile = reading.profile
         worths = self._worths(context, admitted)
         worth = None if worths is None else below(snapshot.trie, worths)
         generated = rescored = NOTHING
         if config.decoder:
-            beams = reading.search(snapshot.trie, admitted, config.beam_width, context.deadline, worth)
+            beams = yield from reading.steps(snapshot.trie, admitted, context.deadline, worth)
             if beams.late:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, profile)
@@ -129,9 +168,7 @@ class GenerativeProposer:
             scores = mixed(_spread(slots, rescored), scores, fusion.codes)
         return self._ranked(context, generated, slots, scores, worths)
 
-    def _wanted(
-        self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]
-    ) -> tuple[Candidate, ...] | str:
+    def _wanted(self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]) -> _Course:
         """The candidates for a need: the decoder reads it behind the history, and it leads the search."""
         snapshot, config = context.snapshot, self._config
         generated = led = NOTHING
@@ -140,7 +177,7 @@ class GenerativeProposer:
             vectors = np.concatenate((self._history_vectors(context), wanted.token[None]))
             reading = self._reader.read(vectors[max(0, len(vectors) - length) :])
             worth = wanted.worth(snapshot)
-            beams = reading.search(snapshot.trie, admitted, config.beam_width, context.deadline, worth)
+            beams = yield from reading.steps(snapshot.trie, admitted, context.deadline, worth)
             if beams.late:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, reading.profile)

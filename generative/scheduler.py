@@ -10,35 +10,14 @@ arrives waits no longer than that. The scheduler only decides; whoever runs it d
 - Load-aware width: the widest beam for which everything accepted stays in time and the queue drains soon enough.
 """
 
-from bisect import insort
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..core.clock import NS_PER_MS, Clock, Deadline
+from .costs import PROMPT, Costs
 
-PROMPT = -1  # the "level" of reading the prompt
-
-
-@dataclass(frozen=True, slots=True)
-class StepCosts:
-    """Milliseconds of each step, as measured or a little above: what is promised rests on them."""
-
-    prompt_ms: float
-    prompt_rows: int  # tokens of a prompt: what reading it takes of an iteration's rows
-    level_ms: tuple[float, ...]  # [L] of a level without a beam
-    row_ms: tuple[float, ...]  # [L] more for each beam of the width searched with
-
-    @property
-    def levels(self) -> int:
-        return len(self.level_ms)
-
-    def of(self, level: int, width: int) -> float:
-        """Milliseconds of one step."""
-        return self.prompt_ms if level == PROMPT else self.level_ms[level] + width * self.row_ms[level]
-
-    def rest(self, level: int, width: int) -> float:
-        """Milliseconds from `level` (or PROMPT) to the end at one width."""
-        return sum(self.of(step, width) for step in range(level, self.levels))
+WORTH_NARROWING = 0.9  # a queue is not made shorter by narrow beams that save less than a tenth of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +28,11 @@ class SchedulerConfig:
     iteration_rows: int = 160  # beams and prompt tokens of one iteration; one step is always taken
     rows_in_flight: int = 512  # beams of all requests begun and not finished, counted at the widest
     backlog: float = 1.0  # a width is too wide if, kept by all, the queue took as long as this many of the widest
+
+    @classmethod
+    def of(cls, widths: Sequence[int]) -> "SchedulerConfig":
+        """The same proportions for other beams."""
+        return cls(tuple(widths), round(1.25 * widths[0]), 4 * widths[0])
 
 
 @dataclass(slots=True)
@@ -72,11 +56,14 @@ class Step:
 
 
 class FixedStepScheduler:
-    """Accepts flights and plans iterations. Not thread-safe: the thread that decodes also asks."""
+    """Accepts flights and plans iterations. Not thread-safe: one caller at a time, though any may `submit` at any time,
+    also between the steps of an iteration.
+    """
 
-    def __init__(self, costs: StepCosts, config: SchedulerConfig, clock: Clock) -> None:
+    def __init__(self, costs: Costs, config: SchedulerConfig, clock: Clock) -> None:
         self._costs, self._config, self._clock = costs, config, clock
         self._flights: list[Flight] = []  # earliest deadline first
+        self._planned: list[Step] = []  # and neither done nor left
         self._narrowest = min(config.widths)
 
     @property
@@ -86,18 +73,31 @@ class FixedStepScheduler:
 
     def submit(self, flight: Flight) -> bool:
         """Whether the flight is accepted; if so it will be in time, and so will all that were accepted before it."""
-        wanted = [*self._flights]
-        insort(wanted, flight, key=_due)
-        if not self._in_time([(each, each.level) for each in wanted], 0.0):
+        place = bisect(self._flights, _due(flight), key=_due)
+        planned = {id(step.flight) for step in self._planned}  # these steps are done before anything else
+        finished_ms = sum(self._costs.of(step.level, step.width) for step in self._planned)
+        own_ms = self._costs.rest(flight.level, self._narrowest)
+        now_ns = self._clock.monotonic_ns()
+        for each in self._flights[:place]:  # they go first, and do not notice
+            finished_ms += self._costs.rest(each.level + (id(each) in planned), self._narrowest)
+        if finished_ms + own_ms > _left_ms(flight, now_ns):
             return False
-        self._flights = wanted
+        for each in self._flights[place:]:  # whoever would be late without it as well is not made late by it
+            finished_ms += self._costs.rest(each.level + (id(each) in planned), self._narrowest)
+            if finished_ms <= _left_ms(each, now_ns) < finished_ms + own_ms:
+                return False
+        self._flights.insert(place, flight)
         return True
+
+    def take(self, flight: Flight) -> None:
+        """Afterwards the flight is accepted, whatever was promised: to learn what steps cost now."""
+        self._flights.insert(bisect(self._flights, _due(flight), key=_due), flight)
 
     def plan(self) -> list[Step]:
         """The steps of the next iteration in their order, one a flight; empty if nothing is to do.
 
         The most urgent flight always gets its step, others beside it while rows are left and nobody would be late for
-        it. Each step planned must be reported by `done` before the next plan.
+        it. Each step planned must be reported by `done`, or its flight by `leave`, before the next plan.
         """
         config, costs = self._config, self._costs
         levels = [(flight, flight.level) for flight in self._flights]  # as they will be after the steps planned
@@ -116,11 +116,13 @@ class FixedStepScheduler:
             if steps and (rows > config.iteration_rows or not self._in_time(levels, spent_ms)):
                 break
             steps.append(Step(flight, flight.level, width))
+        self._planned = [*steps]
         return steps
 
     def done(self, step: Step) -> bool:
         """Takes note of a step; True if it was its flight's last, which then has left."""
         flight = step.flight
+        self._planned.remove(step)
         flight.level += 1
         if step.level != PROMPT:
             flight.widths.append(step.width)
@@ -129,16 +131,24 @@ class FixedStepScheduler:
         self._flights.remove(flight)
         return True
 
+    def leave(self, flight: Flight) -> None:
+        """Afterwards the flight, done or given up before its last step, is no more; none of its steps is to be done."""
+        self._planned = [step for step in self._planned if step.flight is not flight]
+        self._flights = [each for each in self._flights if each is not flight]
+
     def _width(self, flight: Flight, levels: Sequence[tuple[Flight, int]], spent_ms: float) -> int:
         """The widest beam that load and all deadlines allow for the flight's next level.
 
         Args:
             levels: every flight with its next level once this one's step is done.
         """
-        most_ms = self._config.backlog * self._costs.rest(PROMPT, self._config.widths[0])
-        for width in self._config.widths:
-            drain_ms = sum(self._costs.rest(each.level, width) for each in self._flights)
-            if drain_ms <= most_ms and self._in_time(levels, spent_ms + self._costs.of(flight.level, width)):
+        costs, widths = self._costs, self._config.widths
+        whole_ms = costs.rest(PROMPT, widths[0])
+        saves = costs.rest(PROMPT, self._narrowest) < WORTH_NARROWING * whole_ms
+        most_ms = self._config.backlog * whole_ms
+        for width in widths:
+            drains = not saves or sum(costs.rest(each.level, width) for each in self._flights) <= most_ms
+            if drains and self._in_time(levels, spent_ms + costs.of(flight.level, width)):
                 return width
         return self._narrowest
 
@@ -154,10 +164,14 @@ class FixedStepScheduler:
         finished_ms = spent_ms
         for flight, level in levels:
             finished_ms += self._costs.rest(level, self._narrowest)
-            if finished_ms > (flight.deadline.at_monotonic_ns - now_ns) / NS_PER_MS:
+            if finished_ms > _left_ms(flight, now_ns):
                 return False
         return True
 
 
 def _due(flight: Flight) -> int:
     return flight.deadline.at_monotonic_ns
+
+
+def _left_ms(flight: Flight, now_ns: int) -> float:
+    return (flight.deadline.at_monotonic_ns - now_ns) / NS_PER_MS

@@ -184,6 +184,36 @@ def test_nothing_to_go_by_is_an_answer_and_never_an_error():
     assert len(proposer.propose(context_of(snapshot, ("unknown",))).candidates) == 5
 
 
+def test_proposals_made_side_by_side_are_those_made_alone():
+    """Step by step, several open at once, each is what `propose` says, and has the steps it said."""
+    proposer = random_proposer(3, beam_width=8)
+    snapshot = snapshot_of(random_items(3, 60))
+    contexts = [context_of(snapshot, tuple(f"i{3 * n + m}" for m in range(n))) for n in range(4)]
+    alone = [proposer.propose(context) for context in contexts]
+    open_, beside, rounds = [proposer.begin(context) for context in contexts], {}, 0
+    while len(beside) < len(contexts):
+        rounds += 1
+        for place, steps in enumerate(open_):
+            if place not in beside and (proposal := steps.advance(proposer.shape.widths[0])) is not None:
+                beside[place] = proposal
+    assert rounds == 1 + proposer.shape.levels
+    assert [beside[place].candidates for place in range(4)] == [each.candidates for each in alone]
+    assert all(each.candidates for each in alone)
+
+
+def test_narrow_steps_find_admitted_items_too():
+    """Whatever widths its levels get, a proposal keeps the Proposer's contract."""
+    proposer = random_proposer(4, beam_width=8)
+    snapshot = snapshot_of(random_items(4, 60))
+    context = context_of(snapshot, ("i1",), {f"i{n}" for n in range(0, 60, 3)})
+    steps, widths = proposer.begin(context), iter((8, 2, 4, 2))
+    while (proposal := steps.advance(next(widths))) is None:
+        pass
+    assert proposal.candidates
+    assert {each.item_id for each in proposal.candidates} <= {f"i{n}" for n in range(0, 60, 3)}
+    assert proposer.shape.widths == (8, 6, 4, 3, 2)
+
+
 def test_a_late_proposer_says_so():
     """Once the deadline has passed nothing is proposed, with the reason."""
     context = context_of(snapshot_of(random_items(1, 50)))

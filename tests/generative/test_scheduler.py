@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adgram.core.clock import NS_PER_MS, Deadline, ManualClock
-from adgram.generative.scheduler import PROMPT, FixedStepScheduler, Flight, SchedulerConfig, StepCosts
+from adgram.generative.costs import PROMPT, LearnedCosts, StepCosts
+from adgram.generative.scheduler import FixedStepScheduler, Flight, SchedulerConfig
 
 COSTS = StepCosts(prompt_ms=4.0, prompt_rows=100, level_ms=(0.2, 0.5, 0.5), row_ms=(0.0, 0.05, 0.03))
 
@@ -20,9 +21,12 @@ def flight(number: int, clock: ManualClock, timeout_ms: float) -> Flight:
     rows=st.integers(1, 600),
     in_flight=st.integers(1, 2_000),
     backlog=st.floats(0.1, 20),
+    between_steps=st.booleans(),
 )
-def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in_flight, backlog):
-    """Whatever arrives whenever: what was accepted leaves in time, having read its prompt and then each level once."""
+def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in_flight, backlog, between_steps):
+    """Whatever arrives whenever, within an iteration too: what was accepted leaves in time, having read its prompt and
+    then each level once.
+    """
     clock = ManualClock()
     config = SchedulerConfig(iteration_rows=rows, rows_in_flight=in_flight, backlog=backlog)
     scheduler = FixedStepScheduler(COSTS, config, clock)
@@ -31,11 +35,16 @@ def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in
         at += gap_ms
         due.append((int(at * NS_PER_MS), timeout_ms))
     accepted, left, seen = 0, 0, {}
-    while due or scheduler.flights:
+
+    def arrive() -> None:
+        nonlocal accepted
         while due and due[0][0] <= clock.monotonic_ns():
             arrived_ns, timeout_ms = due.pop(0)
             late_ms = (clock.monotonic_ns() - arrived_ns) / NS_PER_MS
             accepted += scheduler.submit(flight(len(due), clock, timeout_ms - late_ms))
+
+    while due or scheduler.flights:
+        arrive()
         steps = scheduler.plan()
         assert bool(steps) == bool(scheduler.flights)
         assert len({step.flight.number for step in steps}) == len(steps)
@@ -49,6 +58,8 @@ def test_no_accepted_deadline_is_missed_and_none_is_forgotten(arrivals, rows, in
                 left += 1
                 assert step.flight.deadline.remaining_ms >= -1e-3
                 assert len(step.flight.widths) == COSTS.levels
+            if between_steps:
+                arrive()
         if not steps and due:
             clock.advance(max(0, due[0][0] - clock.monotonic_ns()))
     assert left == accepted
@@ -107,3 +118,84 @@ def test_prompts_and_levels_share_an_iteration_within_its_rows():
 def test_the_rest_of_a_flight_costs_what_its_steps_cost(level):
     """The sum behind every promise."""
     assert COSTS.rest(level, 32) == pytest.approx(sum(COSTS.of(step, 32) for step in range(level, 3)))
+
+
+def test_a_flight_that_leaves_makes_room():
+    """Given up between its steps, it takes neither its planned step nor anybody's time any more."""
+    clock = ManualClock()
+    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(), clock)
+    shortest = COSTS.rest(PROMPT, 32)
+    first = flight(1, clock, shortest + 0.1)
+    assert scheduler.submit(first)
+    scheduler.plan()
+    assert not scheduler.submit(flight(2, clock, shortest + 0.2))
+    scheduler.leave(first)
+    assert scheduler.submit(flight(3, clock, shortest + 0.2))
+    assert [step.flight.number for step in scheduler.plan()] == [3]
+
+
+def test_a_flight_that_is_late_anyway_refuses_nobody_behind_it():
+    """Who would be late without the newcomer as well is not made late by it."""
+    clock = ManualClock()
+    scheduler = FixedStepScheduler(COSTS, SchedulerConfig(), clock)
+    doomed = flight(1, clock, 1.0)
+    assert not scheduler.submit(doomed)
+    scheduler.take(doomed)
+    assert scheduler.submit(flight(2, clock, 100))
+
+
+def test_beams_stay_wide_where_narrow_ones_save_nothing():
+    """Under load too: a width that makes no queue shorter would only cost answers."""
+    clock = ManualClock()
+    flat = StepCosts(prompt_ms=4.0, prompt_rows=100, level_ms=(1.0, 1.0, 1.0), row_ms=(0.0, 0.0, 0.0))
+    scheduler = FixedStepScheduler(flat, SchedulerConfig(), clock)
+    for number in range(20):
+        assert scheduler.submit(flight(number, clock, 1_000))
+    widths = []
+    while scheduler.flights:
+        for step in scheduler.plan():
+            widths += [step.width] if step.level != PROMPT else []
+            scheduler.done(step)
+    assert set(widths) == {128}
+
+
+def learned() -> LearnedCosts:
+    return LearnedCosts(levels=2, prompt_rows=10, widths=(32, 16, 8), margin=1.25)
+
+
+def test_costs_are_learned_from_the_usual_step_with_a_margin():
+    """Neither the first call, which loads, nor one that stalled moves what a step is thought to take."""
+    costs = learned()
+    assert costs.rest(PROMPT, 32) == 0.0
+    for took_ms in (3_000.0, 4.0, 4.0, 30_000.0, 4.0):
+        costs.observe(PROMPT, 0, took_ms)
+    assert costs.of(PROMPT, 0) == pytest.approx(5.0)
+    for _ in range(3):
+        costs.observe(0, 32, 2.0)
+        costs.observe(1, 32, 1.0)
+    assert costs.rest(PROMPT, 32) == pytest.approx(1.25 * 7)
+    assert costs.rest(1, 32) == pytest.approx(1.25)
+    assert costs.rest(2, 32) == 0.0
+
+
+def test_what_narrow_beams_save_is_learned_from_narrow_beams():
+    """Half of a level is thought to go with its beams until they were seen; then what was seen is believed."""
+    costs = learned()
+    for _ in range(5):
+        costs.observe(0, 32, 2.0)
+    assert costs.of(0, 16) == pytest.approx(0.75 * costs.of(0, 32))
+    for _ in range(200):
+        costs.observe(0, 32, 2.0)
+        costs.observe(0, 16, 1.9)
+    assert costs.of(0, 16) == pytest.approx(1.25 * 1.9, rel=0.03)
+    assert costs.of(0, 32) == pytest.approx(1.25 * 2.0, rel=0.03)
+
+
+def test_costs_follow_a_machine_that_slows_down():
+    """After a window of slower steps, all is promised by those."""
+    costs = learned()
+    for _ in range(100):
+        costs.observe(0, 32, 1.0)
+    for _ in range(13):
+        costs.observe(0, 32, 3.0)
+    assert costs.of(0, 32) == pytest.approx(1.25 * 3)
