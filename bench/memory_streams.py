@@ -19,7 +19,9 @@ from confluent_kafka import Producer
 from memory_reads import SWITCH_INTERVAL_S, WORDS
 
 from adgram.core.clock import SystemClock
+from adgram.generative.content import save_content
 from adgram.generative.features import BUCKETS
+from adgram.generative.hashing import HashingWeights
 from adgram.generative.tokenizer import TokenizerWeights, load_encoder, save_tokenizer
 from adgram.memory.follower import Follower
 from adgram.memory.snapshot import MemorySnapshot
@@ -84,9 +86,8 @@ def broker(folder: Path) -> Iterator[Broker]:
 def tokenizer(folder: Path) -> Path:
     """The folder of a tokenizer with random weights of the usual sizes."""
     rng = np.random.default_rng(0)
+    hashing = HashingWeights(np.ones(BUCKETS, np.float32), rng.normal(size=(BUCKETS, CONTENT)).astype(np.float32))
     weights = TokenizerWeights(
-        idf=np.ones(BUCKETS, np.float32),
-        content=rng.normal(size=(BUCKETS, CONTENT)).astype(np.float32),
         interest=rng.normal(size=(CONTENT, WIDTH)).astype(np.float32),
         known_ids=np.empty(0, "U1"),
         known_offsets=np.empty((0, WIDTH), np.float32),
@@ -94,7 +95,9 @@ def tokenizer(folder: Path) -> Path:
         default=np.eye(1, WIDTH, dtype=np.float32)[0],
         codebooks=rng.normal(size=(LEVELS, CODES, WIDTH)).astype(np.float32) * 0.3,
     )
-    save_tokenizer(folder, weights, {})
+    content = folder.with_name("content")
+    save_content(content, hashing, {})
+    save_tokenizer(folder, content, weights, {})
     return folder
 
 

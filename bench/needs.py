@@ -38,7 +38,7 @@ from adgram.generative.need_text import buckets_of, cleaned, words_of
 from adgram.generative.needs import load_encoder as load_need_encoder
 from adgram.generative.needs import rows_of
 from adgram.generative.proposer import load_proposer
-from adgram.generative.tokenizer import content_vector, load_encoder
+from adgram.generative.tokenizer import load_encoder
 from adgram.generative.training.fit import fit
 from adgram.generative.training.needs import NeedOptions, fit_needs
 from adgram.generative.training.options import TrainingOptions
@@ -139,10 +139,10 @@ def grams(text: str) -> list[str]:
 
 
 def dense(items: Sequence[Item], tokenizer: Path) -> Retriever:
-    """Cosine of the content encoder's vectors: hashed TF-IDF in its latent space, as items are encoded at ingest."""
-    weights = load_encoder(tokenizer).weights
-    rows = np.stack([content_vector(item, weights.idf, weights.content) for item in items])
-    return lambda need: rows @ content_vector(Item("", need), weights.idf, weights.content)
+    """Cosine of the content encoder's vectors, as items are encoded at ingest (hashed TF-IDF in its latent space)."""
+    content = load_encoder(tokenizer).content
+    rows = content.vectors(items)
+    return lambda need: rows @ content.vectors((Item("", need),))[0]
 
 
 def pretrained(items: Sequence[Item]) -> Retriever | None:

@@ -1,5 +1,6 @@
 """Items to semantic IDs and content vectors, with everything frozen at training."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +10,22 @@ import numpy.typing as npt
 
 from ..core.artifact import seal, verified
 from ..core.catalogue import EncodedItem, Item
+from ..core.errors import ArtifactError
+from ..core.ports import TextEncoder
 from ..kernels.reference import residual_codes
-from .features import BUCKETS, hashed_counts
+from .content import load_content
 
 KIND = "tokenizer"
-FORMAT = 2
+FORMAT = 3
 _WEIGHTS = "weights.npz"
+_CONTENT = "content"  # a copy of the content encoder it was built on, so that the tokenizer encodes alone
 _TINY = 1e-12  # keeps an item without a single known word from dividing by zero
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizerWeights:
-    """Content → space of interest → codes. With F buckets, C content width, D vector width, M items met in training."""
+    """Content → space of interest → codes. With C content width, D vector width, M items met in training."""
 
-    idf: npt.NDArray[np.float32]  # [F]
-    content: npt.NDArray[np.float32]  # [F, C] projection of the TF-IDF row (right singular vectors)
     interest: npt.NDArray[np.float32]  # [C, D] where people's behaviour puts such content
     known_ids: npt.NDArray[np.str_]  # [M] sorted
     known_offsets: npt.NDArray[np.float32]  # [M, D] what behaviour adds to the content of each item met in training
@@ -40,7 +42,8 @@ class ItemTokenizer:
     that vector; only the last code of an item met in training was settled then, so that no two such items share an ID.
     """
 
-    def __init__(self, weights: TokenizerWeights, model: str) -> None:
+    def __init__(self, content: TextEncoder, weights: TokenizerWeights, model: str) -> None:
+        self._content = content
         self._weights = weights
         self._model = model
         self._known = {str(item_id): row for row, item_id in enumerate(weights.known_ids)}
@@ -51,6 +54,11 @@ class ItemTokenizer:
     def model(self) -> str:
         """The artefact's checksum."""
         return self._model
+
+    @property
+    def content(self) -> TextEncoder:
+        """What places an item before anything is known of behaviour."""
+        return self._content
 
     @property
     def weights(self) -> TokenizerWeights:
@@ -71,7 +79,7 @@ class ItemTokenizer:
     def vector(self, item: Item) -> npt.NDArray[np.float32]:
         """The item's unit vector. [D]"""
         weights = self._weights
-        vector = content_vector(item, weights.idf, weights.content) @ self._interest
+        vector = self._content.vectors((item,))[0] @ self._interest
         row = self._known.get(item.item_id)
         if row is not None:
             vector = vector + weights.known_offsets[row]
@@ -79,39 +87,27 @@ class ItemTokenizer:
         return weights.default if length < _TINY else np.asarray(vector / length, dtype=np.float32)
 
 
-def content_vector(
-    item: Item, idf: npt.NDArray[np.float32], projection: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """The item's content alone, of unit length (zero if it has no known words). [C]"""
-    counts = hashed_counts(item)
-    buckets = np.fromiter(sorted(counts), dtype=np.int64, count=len(counts))
-    values = tf_idf(counts, buckets, idf)
-    vector = (values[:, None] * projection[buckets].astype(np.float64)).sum(axis=0)
-    length = float(np.sqrt((vector * vector).sum()))
-    return np.asarray(vector / max(length, _TINY))
-
-
-def tf_idf(
-    counts: dict[int, float], buckets: npt.NDArray[np.int64], idf: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
-    """The weights of one item's buckets, damped and of unit length. [len(buckets)]"""
-    values = np.log1p(np.array([counts[int(bucket)] for bucket in buckets], dtype=np.float64)) * idf[buckets]
-    return np.asarray(values / max(float(np.sqrt((values * values).sum())), _TINY))
-
-
-def save_tokenizer(folder: Path, weights: TokenizerWeights, notes: dict[str, object]) -> None:
-    """Afterwards `folder` is a tokenizer artefact."""
-    if weights.idf.shape != (BUCKETS,):
-        raise ValueError(f"idf has shape {weights.idf.shape}, expected ({BUCKETS},)")
+def save_tokenizer(folder: Path, content: Path, weights: TokenizerWeights, notes: dict[str, object]) -> str:
+    """Afterwards `folder` is a tokenizer artefact over the content artefact in `content`; its checksum."""
+    encoder = load_content(content)
+    if encoder.width != len(weights.interest):
+        raise ValueError(f"the content has width {encoder.width}, its map to interest {len(weights.interest)}")
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(content, folder / _CONTENT, dirs_exist_ok=True)
     columns = {name: getattr(weights, name) for name in TokenizerWeights.__dataclass_fields__}
     np.savez(folder / _WEIGHTS, allow_pickle=False, **columns)
-    seal(folder, KIND, FORMAT, notes)
+    return seal(folder, KIND, FORMAT, {**notes, "content": encoder.model}).checksum
 
 
 def load_encoder(folder: Path) -> ItemTokenizer:
     """The tokenizer stored in `folder`; ArtifactError if it is missing, changed or of another version."""
     manifest = verified(folder, KIND, FORMAT)
+    content = load_content(folder / _CONTENT)
+    if manifest.notes.get("content") != content.model:
+        raise ArtifactError(
+            f"{folder} was built on content {manifest.notes.get('content')}, its copy is {content.model}; "
+            "run `adgram train --stage tokenizer`"
+        )
     with np.load(folder / _WEIGHTS, allow_pickle=False) as file:
         weights = TokenizerWeights(**{name: file[name] for name in TokenizerWeights.__dataclass_fields__})
-    return ItemTokenizer(weights, manifest.checksum)
+    return ItemTokenizer(content, weights, manifest.checksum)

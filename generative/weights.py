@@ -43,15 +43,15 @@ def save_decoder(
     fusion: Fusion,
     tokenizer: str,
     notes: dict[str, Any],
-) -> None:
-    """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum."""
+) -> str:
+    """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum; its own checksum."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
     np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))
     (folder / _FUSION).write_bytes(msgspec.json.encode(fusion))
     (folder / _TOKENIZER).write_text(tokenizer, encoding="ascii")
-    seal(folder, KIND, FORMAT, {**notes, "tokenizer": tokenizer})
+    return seal(folder, KIND, FORMAT, {**notes, "tokenizer": tokenizer}).checksum
 
 
 def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
@@ -61,7 +61,7 @@ def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
     if manifest.notes.get("tokenizer") != encoder.model:
         raise ArtifactError(
             f"{folder} was trained with tokenizer {manifest.notes.get('tokenizer')}, "
-            f"{tokenizer_folder} is {encoder.model}; train both again with `adgram train --force`"
+            f"{tokenizer_folder} is {encoder.model}; run `adgram train` to train what is stale"
         )
     try:
         shape = msgspec.json.decode((folder / _SHAPE).read_bytes(), type=DecoderShape)

@@ -1,8 +1,9 @@
-"""`adgram train`: models out of a marketplace."""
+"""`adgram train`: models out of a marketplace, stage by stage."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,48 +17,68 @@ from ..core.artifact import verified
 from ..core.clock import Clock, SystemClock
 from ..core.errors import ArtifactError, ConfigError
 from ..core.marketplace import Marketplace
-from ..generative.tokenizer import FORMAT as TOKENIZER_FORMAT
-from ..generative.weights import FORMAT as DECODER_FORMAT
+from ..generative.content import ContentEncoder
 
 _STAMP = "train.json"
-_NEEDS_SHARE = 0.25  # of the minutes of tokenizer and decoder, at most those of NeedOptions
+_NEEDS_SHARE = 0.25  # of the minutes of the proposer, at most those of NeedOptions
+Rows = list[tuple[str, str, str]]
+
+
+class Stage(StrEnum):
+    """What `--stage` names: each leaves an artefact of its own, in this order."""
+
+    CONTENT = "content"
+    TOKENIZER = "tokenizer"
+    DECODER = "decoder"
+    NEEDS = "needs"
+    PREFERENCE = "preference"
+    SCORER = "scorer"
+
 
 MarketplaceArgument = Annotated[
     Path, typer.Argument(help="Marketplace folder, from `adgram world` or `adgram import`.")
 ]
-ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: tokenizer/, decoder/, needs/ and scorer/.")]
+ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: one folder inside for each stage's artefact.")]
 
 
 def train(
     marketplace: MarketplaceArgument,
     models: ModelsOption = Path("runs/models"),
+    stage: Annotated[
+        list[Stage] | None,
+        typer.Option(
+            help="Train this stage alone, or several: [bold]content[/] (text and attributes), [bold]tokenizer[/] "
+            "(content aligned with behaviour, codebooks), [bold]decoder[/] (histories to codes), [bold]needs[/] (words "
+            "to items), [bold]preference[/] (the decoder aligned with what really retrieves), [bold]scorer[/] (clicks "
+            "and conversions). Each is built on the one before and refuses another.  [default: all]"
+        ),
+    ] = None,
     minutes: Annotated[
-        float, typer.Option(help="Wall time for tokenizer and decoder, at most; needs add a quarter, the scorer one.")
+        float, typer.Option(help="Wall time for the proposer's stages, at most; needs add a quarter, the scorer one.")
     ] = 15.0,
     threads: Annotated[int, typer.Option(help="CPU threads of the training.")] = 1,
     seed: Annotated[
         int, typer.Option(help="The same seed, data and epochs give the same models on the same machine.")
     ] = 0,
+    text_encoder: Annotated[
+        ContentEncoder, typer.Option(help="Content vectors from hashed words, or from a pretrained model (an extra).")
+    ] = ContentEncoder.HASHING,
     all_events: Annotated[
         bool,
         typer.Option("--all", help="Learn from every event, to serve; without it each user's last two are held out."),
     ] = False,
     force: Annotated[bool, typer.Option(help="Train again even where the models are up to date.")] = False,
 ) -> None:
-    """Train all models of a marketplace: tokenizer, decoder, needs, and the click and conversion scorer."""
+    """Train the models of a marketplace: all stages that are not up to date, or those named by --stage."""
     if minutes <= 0 or threads < 1:
         raise ConfigError(f"train: minutes must be above 0 and threads at least 1, not {minutes} and {threads}")
     console, opened = Console(), Marketplace(marketplace)
     from ..generative.training.options import TrainingOptions
 
-    options = TrainingOptions(minutes=minutes, seed=seed, all_events=all_events, threads=threads)
+    options = TrainingOptions(minutes=minutes, seed=seed, all_events=all_events, encoder=text_encoder, threads=threads)
     notes = {"marketplace": marketplace_digest(opened), "name": opened.manifest.name, "options": asdict(options)}
-    table = RichTable("model", "figure", "value", title=f"models of {opened.manifest.name} in {models}")
-    for row in _train_proposer(opened, models, notes, force, SystemClock(), console):
-        table.add_row(*row)
-    for row in _train_needs(opened, models, notes, force, SystemClock(), console):
-        table.add_row(*row)
-    for row in _train_scorer(opened, models, notes, force, console):
+    table = RichTable("stage", "figure", "value", title=f"models of {opened.manifest.name} in {models}")
+    for row in _trained(opened, models, notes, stage or list(Stage), force, SystemClock(), console):
         table.add_row(*row)
     console.print(table)
 
@@ -73,26 +94,53 @@ def marketplace_digest(marketplace: Marketplace) -> str:
     return digest.hexdigest()[:16]
 
 
-def _train_proposer(
-    marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, clock: Clock, console: Console
-) -> list[tuple[str, str, str]]:
-    from ..generative.training.fit import fit
-    from ..generative.training.options import TrainingOptions
+def _trained(
+    marketplace: Marketplace,
+    models: Path,
+    notes: dict[str, Any],
+    stages: Sequence[Stage],
+    force: bool,
+    clock: Clock,
+    console: Console,
+) -> Rows:
+    """The figures of the stages named, in their own order, each trained unless it is up to date."""
+    makers: dict[Stage, Callable[[], Rows]] = {
+        Stage.NEEDS: lambda: _train_needs(marketplace, models, notes, force, clock, console),
+        Stage.SCORER: lambda: _train_scorer(marketplace, models, notes, force, console),
+    }
+    rows: Rows = []
+    for stage in Stage:
+        if stage in stages:
+            make = makers.get(stage)
+            rows += make() if make else _train_proposer(marketplace, models, notes, stage, force, clock, console)
+    return rows
 
-    if (
-        not force
-        and _is_current(models / "decoder", "decoder", DECODER_FORMAT, notes)
-        and _is_current(models / "tokenizer", "tokenizer", TOKENIZER_FORMAT, notes)
-    ):
-        return [("proposer", "up to date", str(verified(models / "decoder", "decoder", DECODER_FORMAT).checksum))]
+
+def _train_proposer(
+    marketplace: Marketplace,
+    models: Path,
+    notes: dict[str, Any],
+    stage: Stage,
+    force: bool,
+    clock: Clock,
+    console: Console,
+) -> Rows:
+    from ..generative.training.fit import fit_stage
+    from ..generative.training.options import TrainingOptions, TrainingStage
+    from ..generative.training.workshop import Workshop
+
     with _progress(console) as progress:
-        report = fit(marketplace, models, TrainingOptions(**notes["options"]), notes, clock, _telling(progress))
-    return [("proposer", name, value) for name, value in _figures(report)]
+        options = TrainingOptions(**notes["options"])
+        workshop = Workshop(marketplace, models, options, notes, clock, _telling(progress))
+        trained = fit_stage(workshop, TrainingStage(stage), force)
+    if trained is None:
+        return [(stage, "up to date", workshop.manifest(TrainingStage(stage)).checksum)]
+    return [(stage, name, value) for name, value in _figures(trained)]
 
 
 def _train_needs(
     marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, clock: Clock, console: Console
-) -> list[tuple[str, str, str]]:
+) -> Rows:
     """Only where searches are known: keywords that nobody clicked after would be heard as if they meant something."""
     if not marketplace.has("searches"):
         return [("needs", "not trained", "this marketplace keeps no searches log")]
@@ -121,9 +169,7 @@ def _telling(progress: Progress) -> Callable[[str, float, str], None]:
     return told
 
 
-def _train_scorer(
-    marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, console: Console
-) -> list[tuple[str, str, str]]:
+def _train_scorer(marketplace: Marketplace, models: Path, notes: dict[str, Any], force: bool, console: Console) -> Rows:
     if not marketplace.has("impressions"):
         return [("scorer", "not trained", "this marketplace keeps no impressions log")]
     from ..discriminative.training import fit
@@ -154,6 +200,8 @@ def _figures(report: Any, prefix: str = "") -> list[tuple[str, str]]:
         name, value = f"{prefix}{field.name.replace('_', ' ')}", getattr(report, field.name)
         if is_dataclass(value):
             lines += _figures(value, f"{name}: ")
+        elif value is None:
+            lines.append((name, "not measured: no choices are held out"))
         elif isinstance(value, tuple):
             lines.append((name, str(len(value))))
         else:

@@ -154,14 +154,15 @@ def hashing_encoder() -> HashingEncoder:
 @pytest.fixture(scope="session")
 def tokenizer_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder whose tokenizer has random weights: enough for a worker, which only encodes."""
+    from adgram.generative.content import save_content
     from adgram.generative.features import BUCKETS
+    from adgram.generative.hashing import HashingWeights
     from adgram.generative.tokenizer import TokenizerWeights, save_tokenizer
 
     rng = np.random.default_rng(0)
     content, width, codes = 4, 8, 16
+    hashing = HashingWeights(np.ones(BUCKETS, np.float32), rng.normal(size=(BUCKETS, content)).astype(np.float32))
     weights = TokenizerWeights(
-        idf=np.ones(BUCKETS, np.float32),
-        content=rng.normal(size=(BUCKETS, content)).astype(np.float32),
         interest=rng.normal(size=(content, width)).astype(np.float32),
         known_ids=np.empty(0, "U1"),
         known_offsets=np.empty((0, width), np.float32),
@@ -170,5 +171,6 @@ def tokenizer_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         codebooks=rng.normal(size=(3, codes, width)).astype(np.float32),
     )
     folder = tmp_path_factory.mktemp("models")
-    save_tokenizer(folder / "tokenizer", weights, {})
+    save_content(folder / "content", hashing, {})
+    save_tokenizer(folder / "tokenizer", folder / "content", weights, {})
     return folder

@@ -17,6 +17,8 @@ from ..decoder import SemanticDecoder
 from .catalogue_tree import CatalogueTree
 from .schedule import padded
 
+_USERS = 256  # searched at once
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:
@@ -89,6 +91,28 @@ def search_all(
     return FoundIds(before, codes, log_probs)
 
 
+def searched_ndcg(
+    decoder: SemanticDecoder,
+    vectors: Tensor,
+    tree: CatalogueTree,
+    histories: Sequence[npt.NDArray[np.int64]],
+    targets: npt.NDArray[np.int64],
+    width: int,
+    top: int = 10,
+) -> float:
+    """NDCG of the targets' semantic IDs among the best `top` that the search finds, items of the histories masked."""
+    gain = 0.0
+    for start in range(0, len(histories), _USERS):
+        chunk = histories[start : start + _USERS]
+        found = search_all(decoder, read_all(decoder, vectors, chunk), tree, chunk, width)
+        aims = tree.sids[torch.from_numpy(targets[start : start + _USERS])]  # [U, L]
+        places = tree.prefixes[-1][tree.places(aims)[-1]]
+        hit = (found.prefixes == places[:, None]) & (found.codes == aims[:, -1:]) & torch.isfinite(found.log_probs)
+        ranks = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), top)
+        gain += float(torch.where(ranks < top, 1 / torch.log2(ranks + 2.0), 0.0).sum())
+    return gain / max(len(histories), 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Masked:
     """The items of U histories, each once, as paths in the tree."""
@@ -101,7 +125,8 @@ class _Masked:
         once = [np.unique(history) for history in histories]
         if max(map(len, once)) == 0:
             return cls(
-                torch.zeros(tree.levels, len(once), 0, dtype=torch.int64), torch.zeros(len(once), 0, tree.levels)
+                torch.zeros(tree.levels, len(once), 0, dtype=torch.int64),
+                torch.zeros(len(once), 0, tree.levels, dtype=torch.int64),
             )
         batch = padded(once)
         codes = tree.sids[batch.rows]

@@ -15,9 +15,9 @@ from ..weights import LoadedDecoder, load_decoder
 from .baselines import ItemKnn, KnnSettings, Popularity
 from .catalogue_tree import CatalogueTree
 from .evaluation import TOP
-from .fit import FIRST_STAGE
 from .pools import Pool, Sources
 from .sequences import HeldOut
+from .workshop import FIRST_STAGE
 
 Ranks = npt.NDArray[np.int64]
 FUSED, WITHOUT = "fused", "fused without generative"

@@ -1,6 +1,6 @@
 """Fits what content alone says of an item, and where behaviour would put it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +10,22 @@ import scipy.sparse.linalg
 
 from ...core.catalogue import Item
 from ..features import BUCKETS, hashed_counts
-from ..tokenizer import content_vector, tf_idf
+from ..hashing import HashingTextEncoder, HashingWeights, tf_idf
+from ..need_text import words_of
+from ..pretrained import Embed, PretrainedWeights
 
 
 @dataclass(frozen=True, slots=True)
 class ContentSpace:
-    """TF-IDF and its projection, with the content vectors of the items it was fitted on."""
+    """A content encoder's weights, with the content vectors of the items it was fitted on."""
 
-    idf: npt.NDArray[np.float32]  # [F]
-    projection: npt.NDArray[np.float32]  # [F, C]
+    weights: HashingWeights
     vectors: npt.NDArray[np.float32]  # [N, C] unit
 
 
 def fit_content(items: Sequence[Item], width: int, rng: np.random.Generator) -> ContentSpace:
-    """The truncated SVD of the items' hashed TF-IDF rows; narrower than `width` only for very small catalogues."""
+    """The hashing encoder of these items: the truncated SVD of their hashed TF-IDF rows; narrower than `width` only for
+    very small catalogues."""
     counts = [hashed_counts(item) for item in items]
     documents = np.zeros(BUCKETS)
     for row in counts:
@@ -38,8 +40,22 @@ def fit_content(items: Sequence[Item], width: int, rng: np.random.Generator) -> 
     projection = np.zeros((BUCKETS, width), dtype=np.float32)
     leading = _singular_vectors(matrix, width, rng)
     projection[:, : len(leading)] = leading.T
-    vectors = [content_vector(item, idf, projection) for item in items]
-    return ContentSpace(idf, projection, np.array(vectors, dtype=np.float32))
+    weights = HashingWeights(idf, projection)
+    return ContentSpace(weights, HashingTextEncoder(weights, "").vectors(items).astype(np.float32))
+
+
+def fit_pretrained(
+    items: Sequence[Item], width: int, embed: Embed, version: str, told: Callable[[float, str], None]
+) -> PretrainedWeights:
+    """What the pretrained encoder learns of these items: their mean, and the directions in which they differ most."""
+    raw = []
+    for row, item in enumerate(items):
+        raw.append(embed(words_of(item).strip() or "-"))
+        told(row / len(items), f"{row + 1} of {len(items)} texts")
+    rows = np.array(raw)
+    mean = rows.mean(axis=0)
+    _, _, directions = np.linalg.svd(rows - mean, full_matrices=False)
+    return PretrainedWeights(version, mean.astype(np.float32), directions[:width].T.astype(np.float32))
 
 
 def behaviour_vectors(

@@ -1,6 +1,18 @@
-"""What shapes a training."""
+"""What shapes a training: its stages in their order, and the options each of them reads."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from ..content import ContentEncoder
+
+
+class TrainingStage(StrEnum):
+    """The steps from a marketplace to a served proposer; each leaves an artefact that the next is built on."""
+
+    CONTENT = "content"  # pre-training: text and attributes → content vectors
+    TOKENIZER = "tokenizer"  # post-training: content aligned with behaviour, and codebooks over it
+    DECODER = "decoder"  # application: histories → codes, with companions and their fusion
+    PREFERENCE = "preference"  # application: the decoder prefers what really retrieves over its own wrong beams
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +24,7 @@ class TrainingOptions:
     all_events: bool = False  # True: learn from every event (to serve); False: hold two a user out (to evaluate)
     levels: int = 3
     codes: int = 0  # 0: chosen by the catalogue's size
+    encoder: ContentEncoder = ContentEncoder.HASHING
     content_width: int = 128
     vector_width: int = 64
     width: int = 64
@@ -21,4 +34,16 @@ class TrainingOptions:
     dropout: float = 0.5
     interest_epochs: int = 20
     code_epochs: int = 12
+    preference_epochs: int = 3
     threads: int = 1
+
+
+_SHAPE = ("vector_width", "width", "layers", "heads", "history_length", "dropout")
+_RUN = ("minutes", "seed", "all_events", "threads")
+READ_BY: dict[TrainingStage, tuple[str, ...]] = {
+    TrainingStage.CONTENT: ("seed", "encoder", "content_width"),
+    TrainingStage.TOKENIZER: (*_RUN, *_SHAPE, "levels", "codes", "interest_epochs"),
+    TrainingStage.DECODER: (*_RUN, *_SHAPE, "code_epochs"),
+    TrainingStage.PREFERENCE: (*_RUN, "preference_epochs"),
+}
+"""Which options a stage reads itself; what it takes from the stages before is in their checksums."""

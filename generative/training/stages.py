@@ -10,10 +10,10 @@ import torch
 
 from ...core.clock import Clock
 from ..decoder import DecoderShape, SemanticDecoder
-from ..tokenizer import ItemTokenizer, TokenizerWeights
+from ..tokenizer import TokenizerWeights
 from .codebook import distinct_last_codes, fit_codebooks, quantise
 from .codes import CodeModel
-from .content import ContentSpace, behaviour_vectors, ridge
+from .content import behaviour_vectors, ridge
 from .interest import InterestModel
 from .options import TrainingOptions
 from .schedule import Plan, Report, Stage, shuffled_batches
@@ -31,6 +31,11 @@ class TrainingData:
     validation: HeldOut  # the training part of all testable users, shuffled, and their validation items
     met: npt.NDArray[np.bool_]  # [N] whether anybody chose the item
 
+    @property
+    def events(self) -> int:
+        """How many choices there are to learn from."""
+        return sum(map(len, self.training))
+
 
 @dataclass(frozen=True, slots=True)
 class Interest:
@@ -43,14 +48,15 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The second stage's outcome: the decoder, and the best validation NDCG@10 of its codes alone."""
+    """The second stage's outcome: the decoder, the best validation NDCG@10 of its codes alone, and what it took."""
 
     decoder: SemanticDecoder
     figure: float
+    minutes: float
 
 
 def learn_interest(
-    content: ContentSpace,
+    content: npt.NDArray[np.float32],
     data: TrainingData,
     shape: DecoderShape,
     options: TrainingOptions,
@@ -60,14 +66,15 @@ def learn_interest(
     report: Report,
     rng: np.random.Generator,
 ) -> Interest:
+    """The first stage, over `content` [N, C]."""
     behaviour = behaviour_vectors(data.training, len(data.met), shape.vector_width, rng)
     placed = np.flatnonzero(np.linalg.norm(behaviour, axis=1) > 0)
-    interest = ridge(content.vectors[placed], behaviour[placed], _RIDGE)
+    interest = ridge(content[placed], behaviour[placed], _RIDGE)
     offsets = np.zeros_like(behaviour)
-    offsets[placed] = behaviour[placed] - content.vectors[placed] @ interest
+    offsets[placed] = behaviour[placed] - content[placed] @ interest
     torch.manual_seed(options.seed)
     empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
-    model = InterestModel(SemanticDecoder(shape, empty), content.vectors, interest, offsets, data.met)
+    model = InterestModel(SemanticDecoder(shape, empty), content, interest, offsets, data.met)
     cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
     plan = Plan("interest", options.interest_epochs, minutes, 1e-3, options.seed)
     stage = Stage(plan, model, clock, checkpoints / "interest.pt")
@@ -81,7 +88,6 @@ def learn_interest(
 
 
 def tokenizer_weights(
-    content: ContentSpace,
     model: InterestModel,
     data: TrainingData,
     item_ids: Sequence[str],
@@ -95,8 +101,6 @@ def tokenizer_weights(
     middle = vectors.mean(axis=0)
     codebooks = fit_codebooks(vectors, shape.levels, shape.codes, rng)
     return TokenizerWeights(
-        idf=content.idf,
-        content=content.projection,
         interest=model.interest.detach().numpy(),
         known_ids=np.array([item_ids[row] for row in met]),
         known_offsets=model.offsets.detach().numpy()[met],
@@ -107,20 +111,22 @@ def tokenizer_weights(
 
 
 def learn_codes(
-    interest: InterestModel,
-    tokenizer: ItemTokenizer,
+    interest: SemanticDecoder,
+    codebooks: npt.NDArray[np.float32],
     vectors: npt.NDArray[np.float32],
     sids: npt.NDArray[np.int32],
     data: TrainingData,
-    shape: DecoderShape,
     options: TrainingOptions,
     minutes: float,
     checkpoints: Path,
     clock: Clock,
     report: Report,
 ) -> Codes:
-    decoder = SemanticDecoder(shape, torch.from_numpy(tokenizer.weights.codebooks))
-    learned = {name: value for name, value in interest.decoder.state_dict().items() if name != "codebooks"}
+    """The second stage, from the first one's network on, over `vectors` [N, D] and `sids` [N, L] of all items."""
+    shape = interest.shape
+    torch.manual_seed(options.seed + 1)
+    decoder = SemanticDecoder(shape, torch.from_numpy(codebooks))
+    learned = {name: value for name, value in interest.state_dict().items() if name != "codebooks"}
     decoder.load_state_dict(learned, strict=False)
     for head in decoder.head_vector:
         head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
@@ -134,4 +140,4 @@ def learn_codes(
         lambda: model.ndcg(asked.histories, asked.targets),
         report,
     )
-    return Codes(decoder, stage.best)
+    return Codes(decoder, stage.best, stage.spent_s / 60)

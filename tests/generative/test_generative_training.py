@@ -16,13 +16,13 @@ from adgram.generative.tokenizer import FORMAT
 from adgram.generative.training.baselines import PLAIN_KNN, TUNED_KNN, ItemKnn, Popularity, best
 from adgram.generative.training.catalogue_tree import CatalogueTree
 from adgram.generative.training.codebook import codes_for, distinct_last_codes, fit_codebooks, quantise
-from adgram.generative.training.codes import CodeModel
 from adgram.generative.training.content import cooccurrence
 from adgram.generative.training.evaluation import chosen_users, ranking_score
 from adgram.generative.training.fit import fit
 from adgram.generative.training.options import TrainingOptions
 from adgram.generative.training.schedule import padded, shuffled_batches
 from adgram.generative.training.sequences import UserSequence, user_sequences, windows
+from adgram.generative.training.teaching import ProfileTeacher
 from adgram.generative.weights import FORMAT as DECODER_FORMAT
 from adgram.memory.trie import SortedTrie
 
@@ -241,15 +241,13 @@ def test_a_distribution_over_items_divides_among_codes():
 
 
 def test_the_teacher_never_recommends_what_was_chosen_before():
-    """Each event's own history is struck from the teacher's matches, and nothing else is."""
+    """Each event's own history is struck from the teacher's distribution, and nothing else is."""
     torch.manual_seed(0)
     shape = DecoderShape(levels=2, codes=3, vector_width=4, width=4, heads=2, layers=1, history_length=5)
-    vectors = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
-    sids = np.array([[2, 0], [0, 1], [1, 1], [0, 0], [2, 2], [1, 0]], dtype=np.int32)
-    model = CodeModel(SemanticDecoder(shape, torch.zeros(2, 3, 4)), vectors, sids)
-    earlier = model._earlier(padded([np.array([4, 1, 0]), np.array([2, 5])]))
-    struck = [{int(model.tree.order[place]) for place in earlier[1][earlier[0] == row]} for row in range(5)]
-    assert struck == [set(), {4}, {4, 1}, set(), {2}]
+    teacher = ProfileTeacher(SemanticDecoder(shape, torch.zeros(2, 3, 4)), torch.randn(6, 4))
+    taught = torch.cat(list(teacher.distributions(padded([np.array([4, 1, 0]), np.array([2, 5])]))))
+    assert [set(np.flatnonzero(row == 0).tolist()) for row in taught.numpy()] == [set(), {4}, {4, 1}, set(), {2}]
+    assert taught.sum(dim=1).tolist() == pytest.approx([1.0] * 5)
 
 
 def test_the_catalogue_tree_is_the_trie_that_serves():

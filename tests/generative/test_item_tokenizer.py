@@ -1,3 +1,4 @@
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +86,9 @@ def test_one_item_is_encoded_in_under_a_millisecond(models: Path, marketplace: M
 
 def test_a_changed_file_is_refused(models: Path, tmp_path: Path):
     """Weights that do not fit the manifest are an ArtifactError in one line."""
-    for path in (models / "tokenizer").iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "weights.npz").write_bytes(b"other")
-    with pytest.raises(ArtifactError, match=r"changed since training") as caught:
-        load_encoder(tmp_path)
-    assert "\n" not in str(caught.value)
+    for file in ("weights.npz", "content/content.npz"):
+        changed = shutil.copytree(models / "tokenizer", tmp_path / file)
+        (changed / file).write_bytes(b"other")
+        with pytest.raises(ArtifactError, match=r"changed since training") as caught:
+            load_encoder(changed)
+        assert "\n" not in str(caught.value)

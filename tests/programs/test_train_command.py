@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -118,10 +119,7 @@ def test_models_of_another_marketplace_are_refused(models: Path, market: Path, t
 
 def test_models_that_saw_the_answers_are_marked(models: Path, market: Path, tmp_path: Path):
     """Scores of models trained with --all carry a warning."""
-    for part in ("tokenizer", "interest", "decoder"):
-        (tmp_path / part).mkdir()
-        for path in (models / part).iterdir():
-            (tmp_path / part / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     notes = verified(tmp_path / "decoder", "decoder", FORMAT).notes
     seal(tmp_path / "decoder", "decoder", FORMAT, {**notes, "options": {**notes["options"], "all_events": True}})
     assert "have seen the answers" in run("eval", market, "--models", tmp_path, "--users", 5)

@@ -1,0 +1,115 @@
+"""Application: the decoder over the tokenizer's codes, the counted companions beside it, and how they are fused."""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...core.catalogue import Item
+from ...core.clock import elapsed_ms
+from ..fusion import Fusion
+from ..tokenizer import ItemTokenizer
+from ..weights import load_decoder, save_decoder
+from .baselines import TUNED_KNN, ItemKnn, KnnSettings
+from .blending import fitted_fusion
+from .catalogue_tree import CatalogueTree
+from .companionship import best_settings, companion_table
+from .options import TrainingStage
+from .pools import Sources, joined
+from .pretraining import MS_PER_MINUTE
+from .schedule import Report
+from .sequences import HeldOut
+from .stages import TrainingData, learn_codes
+from .workshop import FIRST_STAGE, UNALIGNED, Workshop
+
+_FUSION_USERS = 6000  # NDCG to about .003; differences between fusions of the same users are finer
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderReport:
+    """What came out of the decoder's stage."""
+
+    decoder: str  # checksum
+    tokenizer: str  # that of what it was built on
+    users: int
+    events: int
+    validation_code_ndcg: float  # of the decoder alone, best epoch, at 10
+    companions: KnnSettings
+    fusion: Fusion
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCatalogue:
+    """All items as the tokenizer serves them."""
+
+    vectors: npt.NDArray[np.float32]  # [N, D]
+    sids: npt.NDArray[np.int32]  # [N, L]
+
+    @classmethod
+    def of(cls, tokenizer: ItemTokenizer, items: list[Item]) -> "EncodedCatalogue":
+        encoded = tokenizer.encode(items)
+        vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
+        return cls(vectors, np.array([entry.semantic_id for entry in encoded], dtype=np.int32))
+
+
+def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
+    """Afterwards `decoder`/ holds the decoder, not yet aligned with preferences, trained for at most `minutes`; stopped
+    and started again it goes on."""
+    started, options, stage = workshop.clock.monotonic_ns(), workshop.options, TrainingStage.DECODER
+    torch.set_num_threads(options.threads)
+    tokenizer, items = workshop.tokenizer(), workshop.marketplace.items()
+    first = load_decoder(workshop.models / FIRST_STAGE, workshop.folder(TrainingStage.TOKENIZER))
+    checkpoints = workshop.checkpoints(stage, tokenizer.model)
+    data, item_ids = workshop.data(items), [item.item_id for item in items]
+    settings = TUNED_KNN
+    if not options.all_events:
+        settings = _settings(data, len(items), checkpoints / "knn.json", workshop.report)
+    companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
+    catalogue = EncodedCatalogue.of(tokenizer, items)
+    codebooks = tokenizer.weights.codebooks
+    second = learn_codes(
+        first.decoder, codebooks, catalogue.vectors, catalogue.sids, data, options, minutes, checkpoints,
+        workshop.clock, workshop.report,
+    )  # fmt: skip
+    fusion = Fusion()
+    if not options.all_events:  # who has seen the answers cannot be weighed by them
+        tree = CatalogueTree.of(catalogue.sids, codebooks.shape[1])
+        sources = Sources(second.decoder, torch.from_numpy(catalogue.vectors), tree, companions, item_ids)
+        fusion = fused(sources, data.validation, workshop.report)
+    spent = max(elapsed_ms(started, workshop.clock) / MS_PER_MINUTE, second.minutes)
+    notes = {**workshop.sealed(stage, tokenizer.model, spent), "knn": asdict(settings)}
+    folder = workshop.folder(stage)
+    for stale in (folder, workshop.models / UNALIGNED):
+        shutil.rmtree(stale, ignore_errors=True)
+    checksum = save_decoder(folder, second.decoder, companions, fusion, tokenizer.model, notes)
+    workshop.finish(stage)
+    return DecoderReport(
+        checksum, tokenizer.model, len(data.training), data.events, second.figure, settings, fusion, spent
+    )
+
+
+def fused(sources: Sources, validation: HeldOut, report: Report) -> Fusion:
+    """The fusion that serves these users best; the plain one where there are none to ask."""
+    asked = validation.first(_FUSION_USERS)
+    if not len(asked.targets):
+        return Fusion()
+    pools = []
+    for pool in sources.pools(asked):
+        pools.append(pool)
+        report("fusion", 0.5 * len(pools) * 256 / len(asked.targets), "asking every source")
+    return fitted_fusion(joined(pools), lambda done, words: report("fusion", 0.5 + done / 2, words))
+
+
+def _settings(data: TrainingData, items: int, checkpoint: Path, report: Report) -> KnnSettings:
+    """The companions' settings, searched once in a training however often it is stopped."""
+    if not checkpoint.is_file():
+        found = best_settings(
+            data.training, items, data.validation, lambda done, words: report("companions", done, words)
+        )
+        checkpoint.write_bytes(msgspec.json.encode(found))
+    return msgspec.json.decode(checkpoint.read_bytes(), type=KnnSettings)
