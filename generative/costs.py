@@ -7,7 +7,8 @@ from typing import Protocol
 
 PROMPT = -1  # the "level" of reading the prompt
 PER_BEAM = 0.5  # share of a level taken to go with its beams until narrower ones were seen: so that they are tried
-WINDOW = 25  # newest steps of a kind that count: their median, which one stalled step does not move
+WINDOW = 25  # newest steps of a kind that count
+STRAY = 4.0  # times the median: what a step counts at most, so that one that stalled is not expected again
 ENOUGH = 3  # steps seen before one costs anything: the first ones load what is loaded lazily
 
 
@@ -59,7 +60,7 @@ class StepCosts:
 
 
 class LearnedCosts:
-    """Implements Costs by the median of what each step took lately with each width, times a margin.
+    """Implements Costs by the mean of what each step took lately with each width, times a margin.
 
     Nothing costs anything until it was seen often enough with the widest beams. Only the widths given may be asked for.
     Not thread-safe.
@@ -87,20 +88,22 @@ class LearnedCosts:
         step = level + 1
         took = self._took[step]
         took[0 if level == PROMPT else self._places[width]].append(took_ms)
-        widest = self._margin * _median(took[0]) if len(took[0]) >= ENOUGH else 0.0
+        widest = self._margin * _usual(took[0]) if len(took[0]) >= ENOUGH else 0.0
         for place, window in enumerate(took):
             if level == PROMPT:
                 self._costs[step][place] = widest
             elif len(window) >= ENOUGH:  # no narrower beam is thought slower than the widest
-                self._costs[step][place] = min(self._margin * _median(window), widest)
+                self._costs[step][place] = min(self._margin * _usual(window), widest)
             else:
                 self._costs[step][place] = self._thought[place] * widest
         for each in range(step, -1, -1):
             self._rest[each] = [a + b for a, b in zip(self._costs[each], self._rest[each + 1], strict=True)]
 
 
-def _median(values: Collection[float]) -> float:
-    return sorted(values)[len(values) // 2]
+def _usual(values: Collection[float]) -> float:
+    """The mean: a queue takes the sum of its steps, and on a busy machine few slow ones make most of it."""
+    most = STRAY * sorted(values)[len(values) // 2]
+    return sum(min(value, most) for value in values) / len(values)
 
 
 def _sums_from(values: Sequence[float]) -> tuple[float, ...]:
