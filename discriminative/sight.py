@@ -108,7 +108,7 @@ class Sight:
         if encoded is None:
             return None
         fact = self._facts.get(item_id)
-        if fact is None or fact.encoded is not encoded or fact.offer is not offer:
+        if fact is None or fact.encoded != encoded or fact.offer != offer:  # snapshots make these anew at each call
             if len(self._facts) >= FACTS_KEPT:
                 self._facts = {}
             fact = self._facts[item_id] = self._made(encoded, offer)

@@ -13,7 +13,7 @@ class MemoryConfig:
     timeout_s: float = 10.0  # of one call to Milvus
     codes_per_level: int = 256  # the tokenizer's K; the programs read it from the model
     recent_versions: int = 64  # snapshots kept for `as_of`; one costs the arrays that changed in it, at most megabytes
-    rows_per_slice: int = 64  # about 1 ms of folding, well under the interpreter's 5 ms switch interval
-    pause_ms: float = 1.0  # between slices, so that a large commit takes at most half of the serving thread's time
+    slice_ms: float = 0.3  # the follower rests after so long: what a request waits for the interpreter at most
+    pause_ms: float = 1.0  # its rest; with 0.3 ms of work between, folding takes a quarter of a core at most
     sink_interval_ms: int = 500  # commits of this long become one batch in the store: its granularity of `as_of`
     evict_after_hours: float = 168.0  # the sink forgets versions this much older than the newest commit; 0: never

@@ -10,6 +10,7 @@ from immutables import Map
 from ..core.catalogue import Creative
 from ..core.snapshot import CreativeColumns
 from .columns import Column, Objects
+from .slots import Slots
 
 UNKNOWN = -1  # the slot of an item or campaign that has not arrived
 ITEM_SLOT, CAMPAIGN_SLOT = 0, 1
@@ -41,7 +42,7 @@ class Creatives:
         return None if slot is None or not self.alive.view[slot] else self.objects[slot]
 
     def changed(
-        self, creatives: Mapping[str, Creative | None], item_slots: "Map[str, int]", campaign_slots: "Map[str, int]"
+        self, creatives: Mapping[str, Creative | None], item_slots: Slots, campaign_slots: "Map[str, int]"
     ) -> "Creatives":
         """The creatives after these were put (None: deleted), joined to the slots as they are now."""
         slots, by_item, waiting = self.slots.mutate(), self.by_item.mutate(), self.waiting.mutate()
@@ -68,8 +69,13 @@ class Creatives:
             if campaign_slot == UNKNOWN:
                 early.setdefault(creative.campaign_id, []).append(slot)
             added.setdefault(creative.item_id, []).append(slot)
-            item_slot = item_slots.get(creative.item_id, UNKNOWN)
-            facts[slot] = (item_slot, campaign_slot, creative.size.width, creative.size.height)
+            item_slot = item_slots.get(creative.item_id)
+            facts[slot] = (
+                UNKNOWN if item_slot is None else item_slot,
+                campaign_slot,
+                creative.size.width,
+                creative.size.height,
+            )
         for campaign_id, more in early.items():
             waiting[campaign_id] = (*waiting.get(campaign_id, ()), *more)
         for item_id, more in added.items():

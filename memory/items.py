@@ -1,19 +1,20 @@
 """Items by id and by slot, and the trie over the living ones; versions share what did not change."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from immutables import Map
 
 from ..core.catalogue import EncodedItem
 from .columns import Column, Objects
+from .payloads import Payloads
+from .slots import Slots
 from .trie import SortedTrie
 
 NORM_TOLERANCE = 1e-5  # a vector this near unit length is kept bit for bit, as its encoder made it
-DECODED_KEPT = 65_536  # items lately read as objects
 NEVER = 0  # the stamp of an item that is not there
 
 
@@ -26,8 +27,8 @@ class Items:
     alive, since no decoder could reach them.
     """
 
-    payloads: "Map[str, bytes]"  # of present items; without the vector where the column holds it bit for bit
-    slots: "Map[str, int]"  # of every item ever seen
+    payloads: Payloads  # [N] of present items; without the vector where the column holds it bit for bit
+    slots: Slots  # of every item ever seen
     ids: Objects[str]  # [N]
     sids: Column  # [N, L] int32
     vectors: Column  # [N, D] float32
@@ -37,14 +38,13 @@ class Items:
     moves: Column  # [m] int32: slots whose vector was replaced, in order
     trie: SortedTrie
     misfits: int = 0
-    _decoded: dict[str, tuple[bytes, EncodedItem]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, codes_per_level: int) -> "Items":
         """No items yet."""
         return cls(
-            Map(),
-            Map(),
+            Payloads.empty(),
+            Slots(),
             Objects(),
             sids=Column.of(np.empty((0, 0), np.int32)),
             vectors=Column.of(np.empty((0, 0), np.float32)),
@@ -56,54 +56,52 @@ class Items:
         )
 
     def get(self, item_id: str) -> EncodedItem | None:
-        """A present item; the same object while it is read often and does not change."""
-        payload = self.payloads.get(item_id)
+        """A present item, decoded at each call: that costs a microsecond, as finding it in a cache would."""
+        slot = self.slots.get(item_id)
+        if slot is None:
+            return None
+        payload = self.payloads.get(slot)
         if payload is None:
             return None
-        known = self._decoded.get(item_id)
-        if known is not None and known[0] is payload:
-            return known[1]
-        lean = _DECODER.decode(payload)
-        slot = self.slots[item_id]
-        whole = lean
-        if not lean.vector and self.alive.view[slot]:
-            whole = EncodedItem(lean.item, lean.semantic_id, self.vectors.view[slot].tobytes(), lean.model)
-        if len(self._decoded) >= DECODED_KEPT:
-            self._decoded.clear()
-        self._decoded[item_id] = (payload, whole)
-        return whole
+        item: EncodedItem = _DECODER.decode(payload.data)
+        if not item.vector and self.alive.view.item(slot):
+            # Nobody else has seen the object yet, and making another one would cost as much as decoding it did.
+            object.__setattr__(item, "vector", self.vectors.view[slot].tobytes())
+        return item
 
     def changed(self, items: Mapping[str, EncodedItem | None], stamps: Mapping[str, int]) -> "Items":
         """The catalogue after these items were put (None: deleted), each under its stamp."""
         if not items:
             return self
         count, levels, width = len(self.ids), *self._shape(items.values())
-        payloads, slots = self.payloads.mutate(), self.slots.mutate()
-        put: list[_Put] = []
+        put: list[EncodedItem] = []
+        slots: list[int] = []
+        told: list[int] = []
         new_ids: list[str] = []
         gone: list[int] = []
-        misfits = self.misfits
         for item_id, encoded in items.items():
-            slot = slots.get(item_id)
-            misfits -= item_id in self.payloads and not self.alive.view[slot]
+            slot = self.slots.get(item_id)
             if encoded is None:
-                if payloads.pop(item_id, None) is not None:
-                    gone.append(slots[item_id])
+                if slot is not None:
+                    gone.append(slot)
                 continue
             if slot is None:
-                slot = slots[item_id] = count + len(new_ids)
+                slot = count + len(new_ids)
                 new_ids.append(item_id)
-            fits = self._fits(encoded, levels, width)
-            misfits += not fits
-            put.append(_Put(slot, encoded, fits, stamps[item_id]))
-        rows = _Rows.of(put, levels, width)
-        payloads.update(
-            {one.item.item.item_id: _lean(one.item, kept) for one, kept in zip(put, rows.exact, strict=True)}
-        )
-        after = self._with(rows, gone, count)
+            put.append(encoded)
+            slots.append(slot)
+            told.append(stamps[item_id])
+        fits = np.fromiter((self._fits(item, levels, width) for item in put), np.bool_, len(put))
+        rows = _Rows.of(put, slots, fits, told, levels, width)
+        dead = np.array(gone, np.int32)
+        dead = dead[self.payloads.present(dead)]
+        touched = np.concatenate((dead, rows.slots[rows.slots < count]))
+        were_misfits = int(np.count_nonzero(self.payloads.present(touched) & ~self.alive.view[touched]))
+        lean = [_lean(item, kept) for item, kept in zip(put, rows.exact.tolist(), strict=True)]
+        after = self._with(rows, dead, count)
         return Items(
-            payloads.finish(),
-            slots.finish(),
+            self.payloads.changed(rows.slots, lean, dead),
+            self.slots.appended(new_ids),
             self.ids.appended(new_ids),
             sids=after.sids,
             vectors=after.vectors,
@@ -111,15 +109,13 @@ class Items:
             popularity=after.popularity,
             stamps=after.stamps,
             moves=after.moves,
-            trie=self._retried(after.alive, after.sids, np.concatenate((gone, rows.slots)).astype(np.int32)),
-            misfits=misfits,
-            _decoded=self._decoded,
+            trie=self._retried(after.alive, after.sids, np.concatenate((dead, rows.slots))),
+            misfits=self.misfits - were_misfits + int(np.count_nonzero(~fits)),
         )
 
-    def _with(self, rows: "_Rows", gone: Sequence[int], count: int) -> "_Columns":
+    def _with(self, rows: "_Rows", dead: npt.NDArray[np.int32], count: int) -> "_Columns":
         """The columns with known rows replaced and new ones behind them; those that do not change are shared."""
         new, known = rows.chosen(rows.slots >= count), rows.chosen(rows.slots < count)
-        dead = np.array(gone, np.int32)
         sids, vectors, moves = self.sids, self.vectors, self.moves
         if len(known.slots):
             same = self.alive.view[known.slots] & (self.vectors.view[known.slots] == known.vectors).all(axis=1)
@@ -168,14 +164,6 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class _Put:
-    slot: int
-    item: EncodedItem
-    fits: bool
-    stamp: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Columns:
     sids: Column
     vectors: Column
@@ -198,25 +186,33 @@ class _Rows:
     stamps: npt.NDArray[np.uint64]  # [M]
 
     @classmethod
-    def of(cls, put: Sequence[_Put], levels: int, width: int) -> "_Rows":
-        fits = np.array([one.fits for one in put], np.bool_)
-        fitting = [one.item for one in put if one.fits]
+    def of(
+        cls,
+        put: Sequence[EncodedItem],
+        slots: Sequence[int],
+        fits: npt.NDArray[np.bool_],
+        stamps: Sequence[int],
+        levels: int,
+        width: int,
+    ) -> "_Rows":
+        fitting = put if fits.all() else [item for item, one in zip(put, fits.tolist(), strict=True) if one]
         sids = np.full((len(put), levels), -1, np.int32)
         vectors = np.zeros((len(put), width), np.float32)
         if fitting:
-            sids[fits] = np.array([item.semantic_id for item in fitting], np.int32).reshape(len(fitting), levels)
-            told = np.frombuffer(b"".join(item.vector for item in fitting), np.float32)
+            codes = chain.from_iterable(item.semantic_id for item in fitting)
+            sids[fits] = np.fromiter(codes, np.int32, len(fitting) * levels).reshape(len(fitting), levels)
+            told = np.frombuffer(b"".join([item.vector for item in fitting]), np.float32)
             vectors[fits] = told.reshape(len(fitting), width)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         near_unit = np.abs(norms - 1) < NORM_TOLERANCE
         return cls(
-            slots=np.array([one.slot for one in put], np.int32),
+            slots=np.array(slots, np.int32),
             sids=sids,
             vectors=np.where(near_unit, vectors, vectors / np.where(norms > 0, norms, 1)),
             exact=near_unit[:, 0] & fits,
             alive=fits,
-            popularity=np.array([one.item.item.popularity for one in put], np.float32),
-            stamps=np.array([one.stamp for one in put], np.uint64),
+            popularity=np.fromiter((item.item.popularity for item in put), np.float32, len(put)),
+            stamps=np.fromiter(stamps, np.uint64, len(put)),
         )
 
     def chosen(self, which: npt.NDArray[np.bool_]) -> "_Rows":

@@ -12,6 +12,7 @@ from ..core.money import Money
 from ..core.offers import PackedOffers, item_hash
 from .columns import Column
 from .hashes import HashIndex
+from .slots import Slots
 
 UNLIMITED = -1  # stock of an item without an offer
 NO_OFFER = 0
@@ -72,7 +73,7 @@ class Offers:
             price_micros=self.price_micros.appended(np.zeros(new, np.int64)),
             stock=self.stock.appended(np.full(new, UNLIMITED, np.int64)),
             codes=self.codes.appended(np.zeros(new, np.uint16)),
-            by_hash=self.by_hash.inserted(hashes, np.arange(count, count + new, dtype=np.int32)),
+            by_hash=self.by_hash.appended(hashes),
         )
         arrived = {item_id: count + place for place, item_id in enumerate(item_ids) if item_id in self.waiting}
         if not arrived:
@@ -81,7 +82,7 @@ class Offers:
         offers = {item_id: waiting.pop(item_id) for item_id in arrived}
         return replace(grown, waiting=waiting.finish()).put(offers, arrived)
 
-    def put(self, offers: Mapping[str, Offer | None], slots: Mapping[str, int]) -> "Offers":
+    def put(self, offers: Mapping[str, Offer | None], slots: Slots | Mapping[str, int]) -> "Offers":
         """The offers after these were told, one by one (None: withdrawn); `slots` holds every item's."""
         if not offers:
             return self
@@ -113,7 +114,7 @@ class Offers:
             np.array(codes, np.uint16),
         )
 
-    def packed_in(self, blocks: Sequence[PackedOffers], slots: Mapping[str, int], item_ids: Sequence[str]) -> "Offers":
+    def packed_in(self, blocks: Sequence[PackedOffers], slots: Slots, item_ids: Sequence[str]) -> "Offers":
         """The offers after these blocks, oldest first, were told. An item that is known costs no Python object."""
         if not blocks:
             return self

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from .items import NEVER, Items
 from .mvcc import CommitGap
 from .neighbours import BuiltIndex, nearest
 from .offers import Offers
+from .slots import Slots
 from .trie import SortedTrie
 
 T = TypeVar("T")
@@ -172,12 +174,12 @@ class Fold:
         return self._result
 
     def slices(self, rows_per_slice: int) -> Iterator[None]:
-        """Pauses after every `rows_per_slice` rows, and is done after the last pause."""
+        """Pauses after every `rows_per_slice` rows or new items and after each step, and is done after the last one."""
         for start in range(0, len(self.commit.rows), rows_per_slice):
             for entry in self.commit.rows[start : start + rows_per_slice]:
                 self._read(entry)
             yield
-        self._result = self._finished()
+        yield from self._applied(rows_per_slice)
 
     def _read(self, entry: Row) -> None:
         if entry.table is Table.OFFERS:
@@ -194,15 +196,24 @@ class Fold:
         elif entry.table is Table.OFFER:
             self._offer_times[entry.key] = entry.event_time
 
-    def _finished(self) -> MemorySnapshot:
+    def _applied(self, items_per_slice: int) -> Iterator[None]:
+        """Afterwards the next version is made, step by step."""
         before, changed = self.before, self._objects
         values = before.values
         for table in _KEPT:
             if table in changed:
                 values = values.set(table, _updated(values[table], changed[table]))
         campaigns, campaign_slots = _slotted(before, changed.get(Table.CAMPAIGN, {}))
-        catalogue = before.catalogue.changed(changed.get(Table.ITEM, {}), self._stamps)
-        offers = self._offers(catalogue)
+        catalogue = before.catalogue
+        for some in _portions(changed.get(Table.ITEM, {}), before.catalogue.slots, items_per_slice):
+            catalogue = catalogue.changed(some, self._stamps)
+            yield
+        offers = before.offers.extended(catalogue.ids[len(before.catalogue.ids) :])
+        yield
+        told = self._told_one_by_one()
+        offers = offers.packed_in(self._blocks, catalogue.slots, catalogue.ids)
+        yield
+        offers = offers.put(told, catalogue.slots)
         new_items: dict[str, int] = {
             item_id: catalogue.slots[item_id]
             for item_id in changed.get(Table.ITEM, ())
@@ -213,8 +224,9 @@ class Fold:
         }
         renderings = before.renderings.joined(new_items, new_campaigns)
         if Table.CREATIVE in changed:
+            yield
             renderings = renderings.changed(changed[Table.CREATIVE], catalogue.slots, campaign_slots)
-        return MemorySnapshot(
+        self._result = MemorySnapshot(
             version=_advanced(before.version, self.commit),
             epochs=_at(before.epochs, self.commit.shard, self.commit.epoch),
             items=_item_columns(catalogue, offers, before.items),
@@ -228,17 +240,28 @@ class Fold:
             built=before.built,
         )
 
-    def _offers(self, catalogue: Items) -> Offers:
-        """The offers after the blocks and those told one by one; where both name an item, the later event holds."""
-        told = self._objects.get(Table.OFFER, {})
-        offers = self.before.offers.extended(catalogue.ids[len(self.before.catalogue.ids) :])
+    def _told_one_by_one(self) -> Mapping[str, Offer | None]:
+        """The offers of rows of their own, less those of which a block tells a later event."""
+        told: dict[str, Offer | None] = self._objects.get(Table.OFFER, {})
         if told and self._blocks:
             told = dict(told)
             for block in self._blocks:
                 for item_id, event_time in zip(block.item_ids(), block.event_times.tolist(), strict=True):
                     if event_time > self._offer_times.get(item_id, event_time):
                         told.pop(item_id, None)
-        return offers.packed_in(self._blocks, catalogue.slots, catalogue.ids).put(told, catalogue.slots)
+        return told
+
+
+def _portions(
+    items: Mapping[str, EncodedItem | None], slots: Slots, most: int
+) -> Iterator[dict[str, EncodedItem | None]]:
+    """First all that are known, since each time any of them changes whole columns are copied; then the new ones."""
+    known = {item_id: item for item_id, item in items.items() if item_id in slots}
+    if known:
+        yield known
+    new = iter((item_id, item) for item_id, item in items.items() if item_id not in slots)
+    while some := dict(islice(new, most)):
+        yield some
 
 
 def _item_columns(catalogue: Items, offers: Offers, before: ItemColumns | None = None) -> ItemColumns:

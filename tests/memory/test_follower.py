@@ -115,24 +115,24 @@ def test_a_warmer_that_fails_does_not_stop_the_world(memory_log, started):
 
 
 def test_readers_always_see_a_whole_version(memory_log, started):
-    """While commits of ten rows each are folded in slices of three, no reader ever sees a part of one."""
+    """While commits of a hundred rows each are folded with pauses, no reader ever sees a part of one."""
     log = memory_log()
     owner = Committer.open(log, 0, ManualClock(1))
-    config = MemoryConfig(rows_per_slice=3, pause_ms=0.1)
+    config = MemoryConfig(slice_ms=0.0, pause_ms=0.1)
     follower = started(1, log, lambda version: ListFeed(log), config=config)
     torn, done = [], threading.Event()
 
     def read():
         while not done.is_set():
             count = len(follower.current().rules)
-            if count % 10:
+            if count % 100:
                 torn.append(count)
 
     reader = threading.Thread(target=read)
     reader.start()
     for batch in range(20):
-        owner.append([_rule(f"{batch}.{index}") for index in range(10)], {}, batch)
-    _until(lambda: len(follower.current().rules) == 200)
+        owner.append([_rule(f"{batch}.{index}") for index in range(100)], {}, batch)
+    _until(lambda: len(follower.current().rules) == 2_000)
     done.set()
     reader.join()
     assert not torn

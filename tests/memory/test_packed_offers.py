@@ -131,21 +131,23 @@ def test_items_that_share_a_hash_are_told_apart_by_their_ids(monkeypatch):
     assert [snapshot.offer(key) for key in "abc"] == told
 
 
-@given(st.lists(st.lists(st.integers(0, 40), max_size=6), max_size=12))
-def test_a_hash_index_finds_what_was_inserted_and_names_what_is_ambiguous(told):
-    """Whatever lies apart and whatever was merged, one look-up sees both."""
-    index, naive, slot = HashIndex.empty(), {}, 0
-    kept, hashes.LEAST_RECENT = hashes.LEAST_RECENT, 4
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 40), max_size=6)), max_size=12))
+def test_every_version_of_a_hash_index_finds_its_own_items_and_names_what_is_ambiguous(told):
+    """Whichever version grows next, and whether in place or in a table of its own, none sees another one's items."""
+    versions = [(HashIndex.empty(), [])]
+    kept, hashes.LEAST_PLACES = hashes.LEAST_PLACES, 4
     try:
-        for keys in told:
-            index = index.inserted(np.array(keys, np.uint64), np.arange(slot, slot + len(keys), dtype=np.int32))
-            for key in keys:
-                naive[key] = hashes.AMBIGUOUS if key in naive else slot
-                slot += 1
+        for which, keys in told:
+            index, naive = versions[-1 - which % len(versions)]
+            versions.append((index.appended(np.array(keys, np.uint64)), [*naive, *keys]))
     finally:
-        hashes.LEAST_RECENT = kept
-    found = index.found(np.arange(42, dtype=np.uint64)).tolist()
-    assert found == [naive.get(key, hashes.UNKNOWN) for key in range(42)]
+        hashes.LEAST_PLACES = kept
+    for index, naive in versions:
+        wanted = [
+            hashes.UNKNOWN if key not in naive else naive.index(key) if naive.count(key) == 1 else hashes.AMBIGUOUS
+            for key in range(42)
+        ]
+        assert index.found(np.arange(42, dtype=np.uint64)).tolist() == wanted
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 9)), max_size=30))
