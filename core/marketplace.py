@@ -5,8 +5,8 @@ A folder with
 
     marketplace.json      Manifest: name, currency, seed, source, and in words every rule by which something was made up
     *.jsonl               one object a line: advertisers, campaigns, items, offers, creatives, places, users
-    *.parquet             logs, by event time: interactions, searches, impressions, traffic, environment (columns in
-                          SCHEMAS)
+    *.parquet             logs, by event time: interactions, searches, impressions, bids, feedback, traffic, environment
+                          (columns in SCHEMAS)
 
 A log that a source does not have is absent. A world's latent truth lies in `truth/` beside these; only the simulator
 opens it.
@@ -83,6 +83,40 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("clearing_price_micros", pa.int64()),
             ("clicked", pa.bool_()),
             ("converted", pa.bool_()),
+        ]
+    ),
+    # Only where a running system's own log was read: every bid made, with the probability that the policy showed it,
+    "bids": pa.schema(
+        [
+            _TIME,
+            ("bid_id", pa.string()),
+            ("user_id", pa.string()),
+            ("item_id", pa.string()),
+            ("creative_id", pa.string()),
+            ("campaign_id", pa.string()),
+            ("place_id", pa.string()),
+            ("device_type", pa.int32()),
+            ("os", pa.string()),
+            ("domain", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("position", pa.int32()),
+            ("weather", pa.string()),
+            ("temperature_c", pa.float32()),
+            ("crowd", pa.float32()),
+            ("need", pa.string()),
+            ("propensity", pa.float64()),
+        ]
+    ),
+    # and everything that was told afterwards.
+    "feedback": pa.schema(
+        [
+            _TIME,
+            ("kind", pa.string()),
+            ("user_id", pa.string()),
+            ("item_id", pa.string()),
+            ("bid_id", pa.string()),
+            ("price_micros", pa.int64()),
         ]
     ),
     "traffic": pa.schema(

@@ -18,6 +18,9 @@ from ..core.clock import Clock, SystemClock
 from ..core.errors import ArtifactError, ConfigError
 from ..core.marketplace import Marketplace
 from ..generative.content import ContentEncoder
+from ..streaming.config import StreamingConfig
+from .settings import load
+from .streams import BootstrapOption, ConfigOption, PrefixOption, ShardsOption, streaming_of
 
 _STAMP = "train.json"
 _NEEDS_SHARE = 0.25  # of the minutes of the proposer, at most those of NeedOptions
@@ -36,7 +39,7 @@ class Stage(StrEnum):
 
 
 MarketplaceArgument = Annotated[
-    Path, typer.Argument(help="Marketplace folder, from `adgram world` or `adgram import`.")
+    Path, typer.Argument(help="Marketplace folder, from `adgram world`, `adgram import` or `adgram train --from-log`.")
 ]
 ModelsOption = Annotated[Path, typer.Option(help="Folder of the models: one folder inside for each stage's artefact.")]
 
@@ -68,11 +71,32 @@ def train(
         typer.Option("--all", help="Learn from every event, to serve; without it each user's last two are held out."),
     ] = False,
     force: Annotated[bool, typer.Option(help="Train again even where the models are up to date.")] = False,
+    from_log: Annotated[
+        bool,
+        typer.Option(
+            "--from-log",
+            help="First read a running system's own log into the marketplace folder: catalogue, feedback and decisions "
+            "in Kafka. What was read before stays.",
+        ),
+    ] = False,
+    trail: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --from-log: read decisions from this engine's trail, too (<state>/trail)."),
+    ] = None,
+    bootstrap: BootstrapOption = "",
+    prefix: PrefixOption = "",
+    shards: ShardsOption = 0,
+    config: ConfigOption = None,
 ) -> None:
     """Train the models of a marketplace: all stages that are not up to date, or those named by --stage."""
     if minutes <= 0 or threads < 1:
         raise ConfigError(f"train: minutes must be above 0 and threads at least 1, not {minutes} and {threads}")
-    console, opened = Console(), Marketplace(marketplace)
+    console = Console()
+    if from_log:
+        _read_log(marketplace, streaming_of(load(config), bootstrap, prefix, shards), trail or (), console)
+    elif trail:
+        raise ConfigError("train: --trail is read with --from-log only; add it")
+    opened = Marketplace(marketplace)
     from ..generative.training.options import TrainingOptions
 
     options = TrainingOptions(minutes=minutes, seed=seed, all_events=all_events, encoder=text_encoder, threads=threads)
@@ -81,6 +105,28 @@ def train(
     for row in _trained(opened, models, notes, stage or list(Stage), force, SystemClock(), console):
         table.add_row(*row)
     console.print(table)
+
+
+def _read_log(folder: Path, streaming: StreamingConfig, trails: Sequence[Path], console: Console) -> None:
+    """Afterwards the folder is a marketplace of what the log keeps and of what was read into it before."""
+    from ..streaming.source_log import kept
+    from .learning_log import TOPICS, read_into
+
+    with console.status("reading the log") as status:
+        records = ((record.topic, record.payload) for record in kept(streaming, TOPICS))
+        report = read_into(
+            folder,
+            records,
+            trails,
+            streaming.max_event_bytes,
+            lambda count: status.update(f"reading the log: {count:,} records"),
+        )
+    console.print(
+        f"{folder}: {report.items:,} items, {report.interactions:,} interactions, {report.impressions:,} impressions, "
+        f"from {report.feedback:,} pieces of feedback and {report.bids:,} bids; {report.passed_over:,} records said "
+        "nothing sound",
+        highlight=False,
+    )
 
 
 def marketplace_digest(marketplace: Marketplace) -> str:
