@@ -75,9 +75,6 @@ async def _serve(settings: Settings, models: Path, state: Path, host: str, port:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    # What is loaded now lives as long as the process: left out of every later collection, it costs no pauses.
-    gc.collect()
-    gc.freeze()
     print(f"adgram serves on {host}:{server.port}", flush=True)
     await server.run(stopping)
 
@@ -169,6 +166,10 @@ def build(settings: Settings, models: Path, state: Path, host: str, port: int, s
 
     async def rehearsal() -> None:
         await rehearse(pipeline, follower.current(), engine, clock)
+        # Memory is there and every part warm: what is loaded now lives as long as the process, and left out of every
+        # later collection it costs no pauses.
+        gc.collect()
+        gc.freeze()
 
     return Server(endpoint, host, port, lambda: follower.ready and stops_known.is_set(), rehearsal)
 
