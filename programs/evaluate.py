@@ -27,6 +27,7 @@ from ..generative.training.sequences import HeldOut, UserSequence, as_rows, user
 from ..generative.training.significance import PairedTest, paired_test
 from ..generative.weights import FORMAT
 from ..streaming.folds.feedback import HISTORY as HISTORY_KEPT
+from .papers import PROTOCOL, PUBLISHED
 from .proposals import folded, proposed, select_users
 from .train import MarketplaceArgument, marketplace_digest
 
@@ -92,6 +93,8 @@ def evaluate(
         "by choosing settings. fused = what `adgram serve` proposes.",
         highlight=False,
     )
+    if opened.manifest.name in PUBLISHED:
+        console.print(PROTOCOL, highlight=False)
     leaks = any(manifest.notes["options"]["all_events"] for manifest in manifests)
     if leaks:
         console.print(
@@ -137,6 +140,10 @@ def _table(name: str, evaluations: Sequence[Evaluation]) -> Table:
             spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.4f}{spread}")
         table.add_row(row, *cells)
+    table.add_section()
+    for paper in PUBLISHED.get(name, ()):
+        figures = (f"{paper.recall_at_10:.4f}", f"{paper.ndcg_at_10:.4f}")
+        table.add_row(f"{paper.paper}, paper, its own protocol", "", "", *figures, style="dim")
     return table
 
 

@@ -5,6 +5,7 @@ import msgspec
 import numpy as np
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from adgram.core.artifact import seal, verified
@@ -15,6 +16,7 @@ from adgram.core.marketplace import Manifest, Marketplace, write_entities, write
 from adgram.generative.config import GenerativeConfig
 from adgram.generative.proposer import load_proposer
 from adgram.generative.tokenizer import load_encoder
+from adgram.generative.training.comparison import Comparison
 from adgram.generative.training.evaluation import ranking_score
 from adgram.generative.weights import FORMAT
 from adgram.programs import evaluate, proposals, train
@@ -81,6 +83,22 @@ def test_evaluation_names_its_rows_and_its_protocol(market: Path, models: Path):
     ):
         assert words in printed
     assert "forecast" not in printed
+
+
+def test_papers_figures_stand_beside_ours_only_where_they_belong(market: Path, models: Path):
+    """On a data set that papers report on, their rows are quoted as theirs, with the words that they follow their own
+    protocols; elsewhere there are none."""
+    ours = run("eval", market, "--models", models, "--users", 5)
+    assert "paper" not in ours
+    evaluation = evaluate.Evaluation(
+        verified(models / "decoder", "decoder", FORMAT), Comparison({"fused": np.array([0, 12])}, []), *[None] * 4
+    )
+    printed = Console(width=120)
+    with printed.capture() as captured:
+        printed.print(evaluate._table("amazon_toys", [evaluation, evaluation]))
+    assert "TIGER (2023), paper, its own protocol" in captured.get()
+    assert "0.0712" in captured.get()
+    assert "0.5000 ± 0.0000" in captured.get()
 
 
 def test_the_written_report_is_what_the_served_proposer_answers(market: Path, models: Path, tmp_path: Path):
