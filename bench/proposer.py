@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from decoding import ALL, NONE, Catalogue, Means, Outcome, ours, plain
 from peers import Peer, peers
+from proposer_artefact import artefacts
 from proposer_load import under_load
 from proposer_serving import served_under_load
 from report import Report
@@ -314,6 +315,11 @@ def main() -> None:
         "--peers", type=Path, metavar="DIR",
         help="also measure transformers and CTranslate2, each installed into a virtual environment of its own in DIR",
     )  # fmt: skip
+    parser.add_argument(
+        "--served", type=Path, metavar="DIR", nargs="*", default=[],
+        help="folders of models as `adgram serve` loads them, each with its `adgram eval --out` file beside it: "
+        "quality and time in one row",
+    )  # fmt: skip
     options = parser.parse_args()
     blas.with_own_kernel()
     if load() is None:
@@ -352,6 +358,7 @@ def main() -> None:
         part()
     for peer in others:
         peer.close()
+    artefacts(report, options.served, ON_REFERENCE[32] * report.value("W=32: reference arithmetic"))
     CONSOLE.print(f"written: {report.write()}")
 
 

@@ -51,6 +51,10 @@ class Report:
     ) -> None:
         self.rows.append(Row(name, float(value), unit, better, to_reach, how))
 
+    def value(self, name: str) -> float:
+        """What the row of this name says."""
+        return next(row.value for row in self.rows if row.name == name)
+
     def write(self, folder: Path = ROOT / "runs" / "bench") -> Path:
         """Prints the table and writes `folder`/<name>.json."""
         folder.mkdir(parents=True, exist_ok=True)
