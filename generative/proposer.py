@@ -38,6 +38,7 @@ class _Weighed:
 
 NOTHING = _Weighed(np.empty(0, dtype=np.int64), np.empty(0))
 NO_COMPANIONS = Companions([], np.empty(0))
+UNSCORED = "no item has a score that is a number"
 WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
 # Stands before a level of the search at each `yield`, and ends with the candidates or the reason why there are none.
 _Course = Generator[None, int, tuple[Candidate, ...] | str]
@@ -234,9 +235,14 @@ class GenerativeProposer:
         slots: npt.NDArray[np.int64],
         scores: npt.NDArray[np.float64],
         worths: npt.NDArray[np.float32] | None,
-    ) -> tuple[Candidate, ...]:
-        """The best `limit` of what was generated and of the best `neighbours` among the rest."""
-        columns = context.snapshot.items
+    ) -> tuple[Candidate, ...] | str:
+        """The best `limit` of what was generated and of the best `neighbours` among the rest; what has no number for a
+        score is not among them, and if nothing is left the answer says so.
+        """
+        columns, numbers = context.snapshot.items, ~np.isnan(scores)
+        slots, scores = slots[numbers], scores[numbers]
+        if not len(slots):
+            return UNSCORED
         if worths is not None:
             scores = scores + worths[slots]
         log_probs = dict(zip(generated.slots.tolist(), generated.log_probs.tolist(), strict=True))
