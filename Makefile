@@ -4,7 +4,7 @@ DATA ?= ../shared/data
 SEEDS ?= 0 1 2
 BIN := .venv/bin
 
-.PHONY: help demo test test-milvus chaos check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer bench-trie study-drift study-frontier study-coldstart clean distclean
+.PHONY: help demo test test-milvus chaos check lint proto bench real-input bench-quality study-quality bench-needs bench-proposer bench-trie study-drift study-frontier study-coldstart study-codes study-scaling study-shapes study-intent clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,18 @@ study-drift: .venv/ready ## hit rate after a shift of interests, with and withou
 
 study-coldstart: .venv/ready ## click rate of new items beside content neighbours and two towers: runs/bench/study-coldstart.json
 	$(BIN)/python bench/study_coldstart.py
+
+study-codes: .venv/ready ## codes from content, behaviour, both, and re-learned from what was retrieved: runs/bench/study-codes.json and .png, 10 minutes (DATA=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/study_codes.py --data $(DATA)/amazon_beauty $(ARGS)
+
+study-scaling: .venv/ready ## loss against parameters and data, with a power law fitted: runs/bench/study-scaling.json and .png, 10 minutes (DATA=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/study_scaling.py --data $(DATA)/amazon_beauty $(ARGS)
+
+study-shapes: .venv/ready ## quality against milliseconds over depth, width, beams, lazy or not, and the knee: runs/bench/study-shapes.json and .png, 10 minutes (DATA=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/study_shapes.py --data $(DATA)/amazon_beauty $(ARGS)
+
+study-intent: .venv/ready ## an intent code before the item's codes, on and off: runs/bench/study-intent.json and .png, 10 minutes (DATA=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/study_intent.py --data $(DATA)/amazon_beauty $(ARGS)
 
 test-milvus: .venv/ready ## the store's contract on a real Milvus server, installed into .venv/milvus (Linux x86_64)
 	$(BIN)/python tests/contract/milvus_server.py .venv/milvus $(BIN)/python -m pytest tests/contract/test_commit_store.py -k server

@@ -15,6 +15,7 @@ from torch import Tensor
 from ...kernels.reference import masked_log_softmax
 from ..decoder import SemanticDecoder
 from .catalogue_tree import CatalogueTree
+from .evaluation import gains
 from .schedule import padded
 
 _USERS = 256  # searched at once
@@ -91,6 +92,28 @@ def search_all(
     return FoundIds(before, codes, log_probs)
 
 
+def searched_ranks(
+    decoder: SemanticDecoder,
+    vectors: Tensor,
+    tree: CatalogueTree,
+    histories: Sequence[npt.NDArray[np.int64]],
+    targets: npt.NDArray[np.int64],
+    width: int,
+) -> npt.NDArray[np.int64]:
+    """How many semantic IDs the search finds before each target's, items of the histories masked; `width` where it is
+    not found. [U]"""
+    ranks = np.full(len(histories), width, dtype=np.int64)
+    for start in range(0, len(histories), _USERS):
+        chunk = histories[start : start + _USERS]
+        found = search_all(decoder, read_all(decoder, vectors, chunk), tree, chunk, width)
+        aims = tree.sids[torch.from_numpy(targets[start : start + _USERS])]  # [U, L]
+        places = tree.prefixes[-1][tree.places(aims)[-1]]
+        hit = (found.prefixes == places[:, None]) & (found.codes == aims[:, -1:]) & torch.isfinite(found.log_probs)
+        first = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), width)
+        ranks[start : start + _USERS] = first.numpy()
+    return ranks
+
+
 def searched_ndcg(
     decoder: SemanticDecoder,
     vectors: Tensor,
@@ -98,19 +121,10 @@ def searched_ndcg(
     histories: Sequence[npt.NDArray[np.int64]],
     targets: npt.NDArray[np.int64],
     width: int,
-    top: int = 10,
 ) -> float:
-    """NDCG of the targets' semantic IDs among the best `top` that the search finds, items of the histories masked."""
-    gain = 0.0
-    for start in range(0, len(histories), _USERS):
-        chunk = histories[start : start + _USERS]
-        found = search_all(decoder, read_all(decoder, vectors, chunk), tree, chunk, width)
-        aims = tree.sids[torch.from_numpy(targets[start : start + _USERS])]  # [U, L]
-        places = tree.prefixes[-1][tree.places(aims)[-1]]
-        hit = (found.prefixes == places[:, None]) & (found.codes == aims[:, -1:]) & torch.isfinite(found.log_probs)
-        ranks = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), top)
-        gain += float(torch.where(ranks < top, 1 / torch.log2(ranks + 2.0), 0.0).sum())
-    return gain / max(len(histories), 1)
+    """NDCG@10 of the targets' semantic IDs in the served search, items of the histories masked."""
+    ranks = searched_ranks(decoder, vectors, tree, histories, targets, width)
+    return float(gains(ranks).sum()) / max(len(histories), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,9 @@ class CodeModel(nn.Module):
             start = stop
         return torch.cat(shares)
 
-    def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
-        """NDCG of the targets' semantic IDs among the best `top` found by the served beam search, histories masked."""
-        return searched_ndcg(self.decoder, self.item_vectors, self.tree, histories, targets, _BEAMS, top)
+    def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64]) -> float:
+        """NDCG of the targets' semantic IDs among the best ten found by the served beam search, histories masked."""
+        return searched_ndcg(self.decoder, self.item_vectors, self.tree, histories, targets, _BEAMS)
 
     def log_likelihood(self, vectors: Tensor, target: int) -> float:
         """Log-probability of one item's semantic ID given a history [T, D], as trained: all levels at once."""

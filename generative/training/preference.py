@@ -60,9 +60,9 @@ class PreferenceModel(nn.Module):
         preferred = torch.logsumexp(risen, dim=1) - risen[:, 0]
         return preferred.mean() - _TRUTH * log_probs[:, 0].mean()
 
-    def ndcg(self, histories: Sequence[Rows], targets: Rows, top: int = 10) -> float:
-        """NDCG of the targets' semantic IDs among the best `top` found by the served beam search, histories masked."""
-        return searched_ndcg(self.decoder, self._vectors[0], self.tree, histories, targets, _BEAMS, top)
+    def ndcg(self, histories: Sequence[Rows], targets: Rows) -> float:
+        """NDCG of the targets' semantic IDs among the best ten found by the served beam search, histories masked."""
+        return searched_ndcg(self.decoder, self._vectors[0], self.tree, histories, targets, _BEAMS)
 
     def _candidates(self, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
         """The chosen path and the beams found now, [B, 1 + W, L]; which of them count, [B, 1 + W] bool.
