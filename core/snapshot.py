@@ -43,11 +43,22 @@ class CreativeColumns:
     width: npt.NDArray[np.int32]  # [C]; 0 for native
     height: npt.NDArray[np.int32]  # [C]; 0 for native
     alive: npt.NDArray[np.bool_]  # [C]
+    changes: npt.NDArray[np.int32]  # [m] slots in the order they were put, deleted or joined; see `differing`
 
     @property
     def count(self) -> int:
         """C, with deleted creatives counted."""
         return len(self.creatives)
+
+    def differing(self, other: "CreativeColumns") -> npt.NDArray[np.int32] | None:
+        """The slots whose creatives may differ between these two versions, ascending; None: any may.
+
+        Costs what changed between them. Versions that share an array of changes each end somewhere in it.
+        """
+        if self.changes.base is None or self.changes.base is not other.changes.base:
+            return None
+        longer, shorter = (self, other) if len(self.changes) > len(other.changes) else (other, self)
+        return np.unique(longer.changes[len(shorter.changes) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,9 @@ class Snapshot(Protocol):
     def creatives(self) -> CreativeColumns: ...
     @property
     def campaigns(self) -> Sequence[Campaign]:
-        """By campaign slot, as CreativeColumns.campaign_slot counts them; a deleted one is inactive."""
+        """By campaign slot, as CreativeColumns.campaign_slot counts them; a deleted one is inactive. The same object
+        in later versions while neither a campaign nor an advertiser changes.
+        """
         ...
 
     @property

@@ -8,7 +8,7 @@ from ..core.catalogue import Creative
 from ..core.decision import Ad, JudgedAd, Value, Verdict
 from ..core.environment import Environment
 from ..core.request import BidRequest
-from ..core.snapshot import Snapshot
+from ..core.snapshot import CreativeColumns, Snapshot
 from . import policy
 from .compliance import ComplianceCheck, Reading
 from .config import VerifierConfig
@@ -31,7 +31,7 @@ class LearnedVerifier:
         self._sight = Sight(scorer)
         self._verdicts: Remembered[VerdictKey, Verdict] = Remembered(verdicts)
         self._readings: Remembered[str, Reading] = Remembered(verdicts)
-        self._warmed: Sequence[Creative] = ()
+        self._warmed: CreativeColumns | None = None
 
     @property
     def models(self) -> dict[str, str]:
@@ -68,19 +68,19 @@ class LearnedVerifier:
         return verdict
 
     def warm(self, snapshot: Snapshot) -> None:
-        """Judges what is new since the last call; with nothing new it costs a comparison of two references."""
-        creatives, before = snapshot.creatives.creatives, self._warmed
-        if creatives is before:
+        """Judges what is new since the last call; costs what changed."""
+        columns, before = snapshot.creatives, self._warmed
+        if columns is before:
             return
-        alive = snapshot.creatives.alive
+        changed = None if before is None else columns.differing(before)
         worked = 0
-        for slot, creative in enumerate(creatives):
-            if (slot >= len(before) or creative is not before[slot]) and alive[slot]:
-                self._verdict(creative, snapshot)
+        for slot in range(columns.count) if changed is None else changed[changed < columns.count].tolist():
+            if columns.alive[slot]:
+                self._verdict(columns.creatives[slot], snapshot)
                 worked += 1
                 if worked % WARMED_IN_A_ROW == 0:
                     time.sleep(0)
-        self._warmed = creatives
+        self._warmed = columns
 
     def _values(
         self, ads: Sequence[Ad], request: BidRequest, environment: Environment, snapshot: Snapshot

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from immutables import Map
 
 from ..core.catalogue import Creative
@@ -14,6 +15,7 @@ from .slots import Slots
 
 UNKNOWN = -1  # the slot of an item or campaign that has not arrived
 ITEM_SLOT, CAMPAIGN_SLOT = 0, 1
+MOST_CHANGES = 1_000_000  # logged beyond four a creative before the log begins anew, and readers look at all once
 FACTS = (ITEM_SLOT, CAMPAIGN_SLOT, 2, 3)  # then width and height
 
 
@@ -27,6 +29,7 @@ class Creatives:
     objects: Objects[Creative]  # [C]
     facts: Column  # [C, 4] int32: item slot, campaign slot, width, height
     alive: Column  # [C] bool
+    changes: Column  # [m] int32: slots that were put, deleted or joined, in order
     columns: CreativeColumns
 
     @classmethod
@@ -34,7 +37,9 @@ class Creatives:
         """No creatives yet."""
         facts, alive = Column.of(np.empty((0, len(FACTS)), np.int32)), Column.of(np.empty(0, np.bool_))
         objects: Objects[Creative] = Objects()
-        return cls(Map(), Map(), Map(), objects, facts, alive, _columns(objects, facts, alive))
+        changes = Column.of(np.empty(0, np.int32))
+        columns = _columns(objects, facts, alive, changes)
+        return cls(Map(), Map(), Map(), objects, facts, alive, changes, columns)
 
     def get(self, creative_id: str) -> Creative | None:
         """A living creative."""
@@ -89,11 +94,13 @@ class Creatives:
             self.objects.written(replaced).appended(new),
             self.facts.written(known, [facts[slot] for slot in known]).appended(behind),
             self.alive.written(gone, False).written(known, True).appended(np.ones(len(new), np.bool_)),
+            np.array([*gone, *facts], np.int32),
         )
 
     def joined(self, new_items: Mapping[str, int], new_campaigns: Mapping[str, int]) -> "Creatives":
         """The creatives after these items and campaigns were given slots."""
         facts = self.facts
+        joined: list[int] = []
         for fact, groups in (
             (ITEM_SLOT, [(self.by_item.get(item_id, ()), slot) for item_id, slot in new_items.items()]),
             (CAMPAIGN_SLOT, self._still(new_campaigns)),
@@ -104,6 +111,7 @@ class Creatives:
                 values = facts.view[rows]
                 values[:, fact] = [slot for _, slot in written]
                 facts = facts.written(rows, values)
+                joined.extend(rows.tolist())
         waiting = self.waiting
         if any(name in waiting for name in new_campaigns):
             with waiting.mutate() as rest:
@@ -112,7 +120,8 @@ class Creatives:
                 waiting = rest.finish()
         if facts is self.facts and waiting is self.waiting:
             return self
-        return self._with(self.slots, self.by_item, waiting, self.objects, facts, self.alive)
+        changed = np.array(joined, np.int32)
+        return self._with(self.slots, self.by_item, waiting, self.objects, facts, self.alive, changed)
 
     def _still(self, new_campaigns: Mapping[str, int]) -> list[tuple[tuple[int, ...], int]]:
         """Who waited for each campaign, without the creatives that have moved to another one meanwhile."""
@@ -136,15 +145,20 @@ class Creatives:
         objects: Objects[Creative],
         facts: Column,
         alive: Column,
+        changed: npt.NDArray[np.int32],
     ) -> "Creatives":
+        changes = self.changes
+        if len(changes.view) > 4 * len(objects) + MOST_CHANGES:
+            changes = Column.of(np.empty(0, np.int32))
+        changes = changes.appended(changed)
         same = objects is self.objects and facts is self.facts and alive is self.alive
-        columns = self.columns if same else _columns(objects, facts, alive)
-        return Creatives(slots, by_item, waiting, objects, facts, alive, columns)
+        columns = self.columns if same else _columns(objects, facts, alive, changes)
+        return Creatives(slots, by_item, waiting, objects, facts, alive, changes, columns)
 
 
-def _columns(objects: Objects[Creative], facts: Column, alive: Column) -> CreativeColumns:
+def _columns(objects: Objects[Creative], facts: Column, alive: Column, changes: Column) -> CreativeColumns:
     item_slot, campaign_slot, width, height = (facts.view[:, fact] for fact in FACTS)
-    return CreativeColumns(objects, item_slot, campaign_slot, width, height, alive.view)
+    return CreativeColumns(objects, item_slot, campaign_slot, width, height, alive.view, changes.view)
 
 
 def _leave(by_item: Any, item_id: str, slot: int) -> None:

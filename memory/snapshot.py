@@ -22,10 +22,10 @@ from .items import NEVER, Items
 from .mvcc import CommitGap
 from .neighbours import BuiltIndex, nearest
 from .offers import Offers
-from .slots import Slots
 from .trie import SortedTrie
 
 T = TypeVar("T")
+ROWS_AT_ONCE = 4_096  # of a whole shard being loaded, so many are objects at a time
 CODES_PER_LEVEL = (
     256  # K of the tokenizer's default; a deployment with another says so when it makes its first snapshot
 )
@@ -78,7 +78,7 @@ class MemorySnapshot:
     def leap(self, commit: Commit) -> "MemorySnapshot":
         """As fold, for commits out of the store, which stand for all the ones between them."""
         fold = Fold(self, commit)
-        for _ in fold.slices(len(commit.rows) or 1):
+        for _ in fold.slices(ROWS_AT_ONCE):
             pass
         return fold.result
 
@@ -174,12 +174,32 @@ class Fold:
         return self._result
 
     def slices(self, rows_per_slice: int) -> Iterator[None]:
-        """Pauses after every `rows_per_slice` rows or new items and after each step, and is done after the last one."""
-        for start in range(0, len(self.commit.rows), rows_per_slice):
-            for entry in self.commit.rows[start : start + rows_per_slice]:
+        """Pauses after every `rows_per_slice` rows and after each further step, and is done after the last one."""
+        catalogue = self.before.catalogue
+        items = iter({entry.key: entry for entry in self.commit.rows if entry.table is Table.ITEM}.values())
+        while some := tuple(islice(items, rows_per_slice)):
+            catalogue = catalogue.changed(self._new_items(some), self._stamps)
+            yield
+        others = iter([entry for entry in self.commit.rows if entry.table is not Table.ITEM])
+        while some := tuple(islice(others, rows_per_slice)):
+            for entry in some:
                 self._read(entry)
             yield
-        yield from self._applied(rows_per_slice)
+        yield from self._applied(catalogue)
+
+    def _new_items(self, entries: Sequence[Row]) -> dict[str, EncodedItem | None]:
+        """Those of these items that had no slot; the others are kept for when all of them are known."""
+        new: dict[str, EncodedItem | None] = {}
+        for entry in entries:
+            item: EncodedItem | None = rows.value(entry)
+            if entry.value is not None:
+                digest = hashlib.blake2b(entry.value, digest_size=8).digest()
+                self._stamps[entry.key] = int.from_bytes(digest, "little")
+            if entry.key in self.before.catalogue.slots:
+                self._objects.setdefault(Table.ITEM, {})[entry.key] = item
+            elif item is not None:
+                new[entry.key] = item
+        return new
 
     def _read(self, entry: Row) -> None:
         if entry.table is Table.OFFERS:
@@ -190,35 +210,29 @@ class Fold:
         # Users are many and each is read rarely: they stay in stored form, and `user` decodes the one asked for.
         is_user = entry.table is Table.USER and entry.value is not None
         self._objects.setdefault(entry.table, {})[entry.key] = entry if is_user else rows.value(entry)
-        if entry.table is Table.ITEM and entry.value is not None:
-            digest = hashlib.blake2b(entry.value, digest_size=8).digest()
-            self._stamps[entry.key] = int.from_bytes(digest, "little")
-        elif entry.table is Table.OFFER:
+        if entry.table is Table.OFFER:
             self._offer_times[entry.key] = entry.event_time
 
-    def _applied(self, items_per_slice: int) -> Iterator[None]:
-        """Afterwards the next version is made, step by step."""
+    def _applied(self, catalogue: Items) -> Iterator[None]:
+        """Afterwards the next version is made, step by step. `catalogue` holds the new items already."""
         before, changed = self.before, self._objects
         values = before.values
         for table in _KEPT:
             if table in changed:
                 values = values.set(table, _updated(values[table], changed[table]))
-        campaigns, campaign_slots = _slotted(before, changed.get(Table.CAMPAIGN, {}))
-        catalogue = before.catalogue
-        for some in _portions(changed.get(Table.ITEM, {}), before.catalogue.slots, items_per_slice):
-            catalogue = catalogue.changed(some, self._stamps)
+        campaigns, campaign_slots = _slotted(before, changed.get(Table.CAMPAIGN, {}), Table.ADVERTISER in changed)
+        if Table.ITEM in changed:  # all that were known, at once: each time any of them changes, columns are copied
+            catalogue = catalogue.changed(changed[Table.ITEM], self._stamps)
             yield
-        offers = before.offers.extended(catalogue.ids[len(before.catalogue.ids) :])
+        count = len(before.catalogue.ids)
+        new_ids = catalogue.ids[count:]
+        offers = before.offers.extended(new_ids)
         yield
         told = self._told_one_by_one()
         offers = offers.packed_in(self._blocks, catalogue.slots, catalogue.ids)
         yield
         offers = offers.put(told, catalogue.slots)
-        new_items: dict[str, int] = {
-            item_id: catalogue.slots[item_id]
-            for item_id in changed.get(Table.ITEM, ())
-            if item_id in catalogue.slots and item_id not in before.catalogue.slots
-        }
+        new_items = {item_id: slot for slot, item_id in enumerate(new_ids, count)}
         new_campaigns = {
             name: slot for name in changed.get(Table.CAMPAIGN, ()) if (slot := campaign_slots.get(name)) is not None
         }
@@ -252,18 +266,6 @@ class Fold:
         return told
 
 
-def _portions(
-    items: Mapping[str, EncodedItem | None], slots: Slots, most: int
-) -> Iterator[dict[str, EncodedItem | None]]:
-    """First all that are known, since each time any of them changes whole columns are copied; then the new ones."""
-    known = {item_id: item for item_id, item in items.items() if item_id in slots}
-    if known:
-        yield known
-    new = iter((item_id, item) for item_id, item in items.items() if item_id not in slots)
-    while some := dict(islice(new, most)):
-        yield some
-
-
 def _item_columns(catalogue: Items, offers: Offers, before: ItemColumns | None = None) -> ItemColumns:
     """The columns as readers see them; the ones of before where nothing changed."""
     views = (catalogue.sids, catalogue.vectors, catalogue.alive, offers.stock, catalogue.popularity)
@@ -286,10 +288,10 @@ def _updated(before: "Map[str, Any]", changed: Mapping[str, Any]) -> "Map[str, A
 
 
 def _slotted(
-    before: MemorySnapshot, changed: Mapping[str, Campaign | None]
+    before: MemorySnapshot, changed: Mapping[str, Campaign | None], advertisers_changed: bool
 ) -> "tuple[tuple[Campaign, ...], Map[str, int]]":
-    """Campaigns by slot and their slots; a deleted campaign keeps its slot, inactive."""
-    if not changed:
+    """Campaigns by slot and their slots; a deleted campaign keeps its slot, inactive. Another tuple if any changed."""
+    if not changed and not advertisers_changed:
         return before.campaigns, before.campaign_slots
     campaigns = list(before.campaigns)
     slots = before.campaign_slots.mutate()

@@ -91,14 +91,35 @@ class AdmissionIndex:
             self._living: npt.NDArray[np.intp] = previous._living
             self._fittings.update(previous._fittings)
         else:
-            self.codes = (previous.codes if previous else CreativeCodes.empty()).following(columns)
+            changed = None if previous is None else columns.differing(previous.snapshot.creatives)
+            self.codes = (previous.codes if previous else CreativeCodes.empty()).following(columns, changed)
             self._living = living_by_item(columns)
-            for slot in tuple(previous._fittings) if previous else ():
-                self._fittings[slot] = Fitting.build(columns, self._living, self.codes, *slot)
+            if previous is not None:
+                self._fittings = self._following(previous, changed)
         items = snapshot.items
-        stage = np.where(items.stock == 0, Filter.OUT_OF_STOCK, Filter.PASSED)
-        self.item_stage = np.where(items.alive, stage, Filter.DELETED).astype(np.uint8)  # [N]
-        self.deleted = int(items.count - np.count_nonzero(items.alive))
+        before = None if previous is None else previous.snapshot.items
+        if previous is not None and before is not None and items.stock is before.stock and items.alive is before.alive:
+            self.item_stage: npt.NDArray[np.uint8] = previous.item_stage  # [N]
+            self.deleted: int = previous.deleted
+        else:
+            stage = np.where(items.stock == 0, np.uint8(Filter.OUT_OF_STOCK), np.uint8(Filter.PASSED))
+            self.item_stage = np.where(items.alive, stage, np.uint8(Filter.DELETED))
+            self.deleted = int(items.count - np.count_nonzero(items.alive))
+
+    def _following(
+        self, previous: "AdmissionIndex", changed: npt.NDArray[np.int32] | None
+    ) -> dict[tuple[AdFormat, tuple[Size, ...]], Fitting]:
+        """The fittings known before: the same where no changed creative fits or did, else built anew."""
+        columns, codes = self.snapshot.creatives, self.codes
+        if changed is not None:
+            now, then = codes.shape[changed[changed < columns.count]], previous.codes.shape
+            shapes = np.unique(np.concatenate((now, then[changed[changed < len(then)]])))
+        return {
+            slot: Fitting.build(columns, self._living, codes, *slot)
+            if changed is None or codes.fitting(*slot)[shapes].any()
+            else fitting
+            for slot, fitting in tuple(previous._fittings.items())
+        }
 
     def fitting(self, impression: Impression) -> Fitting:
         """The living creatives that fit the impression, worked out at its first appearance."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..core.catalogue import Advertiser, Campaign
+from ..core.catalogue import Campaign
 from ..core.snapshot import Snapshot
 from .branches import Branches, domain_branches
 
@@ -18,8 +18,7 @@ ALL_HOURS = (1 << 24) - 1
 class CampaignColumns:
     """Campaigns by slot, 0 … M-1. Sets that many campaigns share (places, devices) are kept once and named by code."""
 
-    objects: tuple[Campaign, ...]
-    advertisers: tuple[Advertiser | None, ...]
+    objects: Sequence[Campaign]
     slots: dict[str, int]
     by_advertiser: dict[str, list[int]]
     active: npt.NDArray[np.bool_]  # [M]
@@ -46,17 +45,16 @@ class CampaignColumns:
     @classmethod
     def build(cls, snapshot: Snapshot, previous: "CampaignColumns | None" = None) -> "CampaignColumns":
         """The columns of a snapshot; `previous` itself when neither a campaign nor an advertiser changed."""
-        campaigns = tuple(snapshot.campaigns)
-        advertisers = tuple(snapshot.advertiser(campaign.advertiser_id) for campaign in campaigns)
-        if previous is not None and _same(campaigns, previous.objects) and _same(advertisers, previous.advertisers):
+        campaigns = snapshot.campaigns
+        if previous is not None and campaigns is previous.objects:
             return previous
+        advertisers = tuple(snapshot.advertiser(campaign.advertiser_id) for campaign in campaigns)
         place_sets, device_sets, currencies = _Codes(), _Codes(), _Codes()
         by_advertiser: dict[str, list[int]] = {}
         for slot, campaign in enumerate(campaigns):
             by_advertiser.setdefault(campaign.advertiser_id, []).append(slot)
         return cls(
             objects=campaigns,
-            advertisers=advertisers,
             slots={campaign.campaign_id: slot for slot, campaign in enumerate(campaigns)},
             by_advertiser=by_advertiser,
             active=np.array([campaign.active for campaign in campaigns], np.bool_),
@@ -78,10 +76,6 @@ class _Codes(dict):  # type: ignore[type-arg]
 
     def encode(self, values: Sequence[object]) -> npt.NDArray[np.int32]:
         return np.array([self.setdefault(value, len(self)) for value in values], np.int32)
-
-
-def _same(these: Sequence[object], those: Sequence[object]) -> bool:
-    return len(these) == len(those) and all(this is that for this, that in zip(these, those, strict=True))
 
 
 def _hour_bits(hours: tuple[int, ...]) -> int:

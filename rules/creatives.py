@@ -18,7 +18,6 @@ NO_SIZE = Size(0, 0)
 class CreativeCodes:
     """Each creative's shape, domain and categories by code. Vocabularies only grow, so codes keep their meaning."""
 
-    identities: npt.NDArray[np.int64]  # [C] id() of each creative, unique while its snapshot is held
     shape: npt.NDArray[np.int32]  # [C]
     domain: npt.NDArray[np.int32]  # [C]
     categories: npt.NDArray[np.int32]  # [C]
@@ -32,26 +31,20 @@ class CreativeCodes:
     def empty(cls) -> "CreativeCodes":
         """The codes of no creative."""
         none = np.zeros(0, np.int32)
-        return cls(np.zeros(0, np.int64), none, none, none, {}, {}, {}, {}, {})
+        return cls(none, none, none, {}, {}, {}, {}, {})
 
-    def following(self, columns: CreativeColumns) -> "CreativeCodes":
-        """The codes of a later version's creatives; only those that are new or another object are looked at."""
-        creatives = columns.creatives
-        count, known = len(creatives), len(self.identities)
-        identities = np.fromiter(map(id, creatives), np.int64, count)
-        common = min(count, known)
-        changed = np.flatnonzero(identities[:common] != self.identities[:common]).tolist()
-        changed.extend(range(common, count))
+    def following(self, columns: CreativeColumns, changed: npt.NDArray[np.int32] | None) -> "CreativeCodes":
+        """The codes of another version's creatives; only those at the `changed` slots are looked at, at all if None."""
+        count = columns.count
         shape, domain, categories = (_resized(codes, count) for codes in (self.shape, self.domain, self.categories))
         shapes, domains, category_sets = dict(self.shapes), dict(self.domains), dict(self.category_sets)
-        for slot in changed:
-            creative = creatives[slot]
+        for slot in range(count) if changed is None else changed[changed < count].tolist():
+            creative = columns.creatives[slot]
             shape[slot] = shapes.setdefault(shape_of(creative), len(shapes))
             domain[slot] = domains.setdefault(creative.adomain, len(domains))
             categories[slot] = category_sets.setdefault(creative.categories, len(category_sets))
         more_domains, more_categories = len(domains) > len(self.domains), len(category_sets) > len(self.category_sets)
         return CreativeCodes(
-            identities,
             shape,
             domain,
             categories,
@@ -60,6 +53,13 @@ class CreativeCodes:
             category_sets,
             domain_branches(domains) if more_domains else self.domain_branches,
             category_branches(category_sets) if more_categories else self.category_branches,
+        )
+
+    def fitting(self, ad_format: AdFormat, sizes: tuple[Size, ...]) -> npt.NDArray[np.bool_]:
+        """[len(shapes)] which shapes fit a slot of this kind."""
+        return np.array(
+            [shape[0] == ad_format and (ad_format is AdFormat.NATIVE or shape[1] in sizes) for shape in self.shapes],
+            np.bool_,
         )
 
 
@@ -89,10 +89,7 @@ class Fitting:
         Args:
             living: what `living_by_item` says of `columns`.
         """
-        fits = np.array(
-            [shape[0] == ad_format and (ad_format is AdFormat.NATIVE or shape[1] in sizes) for shape in codes.shapes],
-            np.bool_,
-        )
+        fits = codes.fitting(ad_format, sizes)
         slots = living[fits[codes.shape[living]]] if len(living) else living
         items = columns.item_slot[slots].astype(np.intp)
         starts = np.flatnonzero(np.diff(items, prepend=-1))

@@ -17,11 +17,42 @@ Cleared = Callable[[Snapshot, str], bool]  # whether an item has a creative that
 # costs a bounded time.
 ASKED_PER_WANTED = 8
 
+SORTED_SHARE = 1 / 16  # of all items: with more that differ, sorting all of them anew is as fast
+
 
 @dataclass(frozen=True, slots=True)
 class _Order:
     popularity: npt.NDArray[np.float32]  # [N] the array it was made from
     slots: npt.NDArray[np.intp]  # [N] most popular first, ties by slot
+
+    @classmethod
+    def of(cls, popularity: npt.NDArray[np.float32]) -> "_Order":
+        return cls(popularity, np.argsort(-popularity, kind="stable"))
+
+    def following(self, popularity: npt.NDArray[np.float32]) -> "_Order":
+        """The order of another version; only what differs is sorted, and put where it belongs among the rest."""
+        before, count = self.popularity, len(popularity)
+        both = min(len(before), count)
+        moved = np.ones(max(len(before), count), np.bool_)
+        np.not_equal(before[:both], popularity[:both], out=moved[:both])
+        late = np.flatnonzero(moved[:count])
+        if len(late) > SORTED_SHARE * count:
+            return _Order.of(popularity)
+        rest = self.slots[~moved[self.slots]]
+        late = late[np.argsort(-popularity[late], kind="stable")]
+        places = _places(popularity, rest, late)
+        return _Order(popularity, np.insert(rest, places, late))
+
+
+def _places(
+    popularity: npt.NDArray[np.float32], rest: npt.NDArray[np.intp], late: npt.NDArray[np.intp]
+) -> npt.NDArray[np.intp]:
+    """[M] before which of `rest` each of `late` belongs, both most popular first, ties by slot."""
+    keys = -popularity[rest]
+    first, end = np.searchsorted(keys, -popularity[late], "left"), np.searchsorted(keys, -popularity[late], "right")
+    for row in np.flatnonzero(first < end).tolist():  # among its equals, which lie by slot
+        first[row] += np.searchsorted(rest[first[row] : end[row]], late[row])
+    return first
 
 
 class FallbackProposer:
@@ -74,6 +105,6 @@ class FallbackProposer:
     def _slots(self, items: ItemColumns) -> npt.NDArray[np.intp]:
         order = self._order
         if order is None or order.popularity is not items.popularity:
-            order = _Order(items.popularity, np.argsort(-items.popularity, kind="stable"))
+            order = _Order.of(items.popularity) if order is None else order.following(items.popularity)
             self._order = order
         return order.slots

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adgram.core import rows
-from adgram.core.catalogue import Campaign, Creative, EncodedItem, Item, Objective, Offer, Rule
+from adgram.core.catalogue import Advertiser, Campaign, Creative, EncodedItem, Item, Objective, Offer, Rule
 from adgram.core.commit import Commit, Table
 from adgram.core.environment import Environment, Weather
 from adgram.core.feedback import UserState
@@ -190,6 +190,45 @@ def test_two_versions_made_from_one_do_not_disturb_each_other(history, one_way, 
     for snapshot, expected in ((first, before), (second, (alone.items.vectors, alone.items.sids, alone.items.alive))):
         read = (snapshot.items.vectors, snapshot.items.sids, snapshot.items.alive)
         assert all(np.array_equal(mine, theirs) for mine, theirs in zip(read, expected, strict=True))
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(ROW, max_size=5)), max_size=8))
+def test_creatives_differ_between_two_versions_only_where_they_are_said_to(steps):
+    """Whichever of the two came first, and whether or not one was made from the other."""
+    versions = [MemorySnapshot.empty(1, K)]
+    for which, entries in steps:
+        before = versions[-1 - which % len(versions)]
+        versions.append(before.fold(_commit(before.version.numbers[0] + 1, entries)))
+    for one in versions:
+        for other in versions:
+            said = one.creatives.differing(other.creatives)
+            assert said is None or one is not other or not len(said)
+            if said is None:
+                continue
+            for slot in range(max(one.creatives.count, other.creatives.count)):
+                if slot not in said:
+                    assert _creative_facts(one, slot) == _creative_facts(other, slot)
+
+
+def _creative_facts(snapshot, slot):
+    columns = snapshot.creatives
+    return (
+        columns.creatives[slot],
+        bool(columns.alive[slot]),
+        int(columns.item_slot[slot]),
+        int(columns.campaign_slot[slot]),
+    )
+
+
+def test_campaigns_are_another_object_once_a_campaign_or_an_advertiser_changes():
+    """Who keeps something made of them may go by identity."""
+    told = [(Table.CAMPAIGN, "a", _campaign("a"))]
+    first = MemorySnapshot.empty(1, K).fold(_commit(1, told))
+    same = first.fold(_commit(2, [(Table.ITEM, "a", _item("a", (0, 0)))]))
+    assert same.campaigns is first.campaigns
+    other = same.fold(_commit(3, [(Table.ADVERTISER, "a", Advertiser("a", "A", "a.example"))]))
+    assert other.campaigns is not first.campaigns and other.campaigns == first.campaigns
 
 
 def test_a_version_that_was_followed_by_another_copies_before_it_grows_again():

@@ -211,6 +211,24 @@ def test_admits_exactly_what_the_rules_read_one_by_one_admit(
     assert {rejection.reason: rejection.count for rejection in admission.rejections} == counts
 
 
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.tuples(catalogues(), st.sets(some), st.integers(0, 2)), max_size=4))
+def test_an_index_that_follows_versions_says_what_one_made_from_nothing_says(steps, fold: Fold):
+    """Whatever a version adds, changes or deletes, and whichever version was asked before it."""
+    following, versions = Admissions(), [fold([])]
+    for entities, gone, back in steps:
+        before = versions[-1 - back % len(versions)]
+        deleted = [(Table.ITEM, f"i{n}") for n in gone] + [(Table.CREATIVE, f"k{n}") for n in gone]
+        versions.append(fold([one for n, one in enumerate(entities) if n % 3 != back], before, deleted))
+        for snapshot in (versions[-1], before):
+            for impression in (slot(SMALL), slot(WIDE, SMALL), slot(ad_format=AdFormat.NATIVE)):
+                told = following.admit(snapshot, request(), impression, Limits(), None)
+                anew = Admissions().admit(snapshot, request(), impression, Limits(), None)
+                assert told.items.tolist() == anew.items.tolist()
+                assert told.creatives.tolist() == anew.creatives.tolist()
+                assert told.rejections == anew.rejections
+
+
 def test_rejections_and_admitted_items_add_up_to_the_catalogue(fold: Fold):
     """Nobody has to guess where an item went."""
     snapshot = fold(

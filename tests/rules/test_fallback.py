@@ -10,6 +10,7 @@ from adgram.core.catalogue import Item
 from adgram.core.clock import Deadline, ManualClock, SystemClock
 from adgram.core.decision import CandidateSource
 from adgram.core.ports import ProposalContext
+from adgram.rules import fallback
 from adgram.rules.fallback import FallbackProposer
 
 from .conftest import Fold
@@ -55,6 +56,20 @@ def test_follows_popularity_from_version_to_version(fold: Fold):
     second = fold([Item("i0", "t", popularity=3.0)], first)
     for snapshot, best in ((first, "i1"), (second, "i0"), (first, "i1")):
         assert proposer.propose(context(snapshot, [True, True], 1)).candidates[0].item_id == best
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3), max_size=8), st.integers(0, 30)), max_size=6))
+def test_an_order_that_follows_versions_is_the_one_of_sorting_them_all(steps):
+    """Items come, change their popularity or are not there yet: the order is by popularity, ties by slot."""
+    popularity = np.array([float(n % 3) for n in range(200)], np.float32)
+    order = fallback._Order.of(popularity)
+    for touched, more in steps:
+        changed = popularity[: 200 - 20 * (more % 2)].copy()
+        changed[[5 * n for n in touched]] += 1.0
+        popularity = np.append(changed, np.arange(more // 3, dtype=np.float32))
+        order = order.following(popularity)
+        assert order.slots.tolist() == fallback._Order.of(popularity).slots.tolist()
+        assert order.popularity is popularity
 
 
 def test_proposes_from_a_large_catalogue_in_about_half_a_millisecond(fold: Fold):
