@@ -21,6 +21,7 @@ from ..core.artifact import MANIFEST, seal, verified
 from ..core.errors import ArtifactError
 from ..core.snapshot import ItemColumns, Snapshot
 from .need_text import BUCKETS, buckets_of, words_of
+from .neighbours import products
 
 KIND = "needs"
 FORMAT = 1
@@ -167,7 +168,7 @@ class Needs:
         scales, columns, held = self._encoder.scales, snapshot.items, self._follow(snapshot)
         words, said = self._encoder.words(buckets), np.zeros(BUCKETS, np.float32)
         said[words.buckets] = words.weights * np.float32(scales.words)
-        fit = held.vectors @ (vector * np.float32(scales.sharpness)) + held.shared @ said
+        fit = products(held.vectors, vector * np.float32(scales.sharpness)) + held.shared @ said
         fit[~admitted] = -np.inf
         best = float(fit.max())
         log_total = best + float(np.log(np.exp(fit - best, dtype=np.float64).sum()))

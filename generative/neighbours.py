@@ -25,7 +25,7 @@ def nearest(
     Args:
         profile: [D]; vectors: [N, D]; admitted: [N].
     """
-    matches = vectors @ profile  # [N] float32; good for choosing, too coarse for ordering
+    matches = products(vectors, profile)  # good for choosing, too coarse for ordering
     matches[~admitted] = -np.inf
     living = int(np.count_nonzero(admitted))
     # Twice as many as wanted: float32 rounding depends on a row's place in the matrix and must not decide who is in.
@@ -34,6 +34,15 @@ def nearest(
     best = float(matches[slots].max())
     total = float(np.exp(matches - best, dtype=np.float64).sum())
     return Neighbourhood(slots.astype(np.int64), best + float(np.log(total)))
+
+
+def products(vectors: npt.NDArray[np.float32], vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[N] each row's product with one vector, in float32, on this thread alone.
+
+    A product by BLAS would wake its threads for a large matrix and, on a machine whose cores are busy, wait for them
+    eight milliseconds where the sum itself takes a tenth of one.
+    """
+    return np.asarray(np.einsum("nd,d->n", vectors, vector))
 
 
 def matches_of(
