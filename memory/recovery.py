@@ -1,12 +1,16 @@
 """Memory from nothing: the store as far as it goes, the log from there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import structlog
 
 from ..core.commit import Commit
 from ..core.errors import ConfigError, Unavailable
 from ..core.ports import CommitLog, CommitStore
 from .mvcc import CommitGap
 from .snapshot import MemorySnapshot
+
+logger = structlog.get_logger(__name__)
 
 
 def require_same_log(shard: int, head: int, log: CommitLog) -> None:
@@ -56,3 +60,35 @@ def recovered(empty: MemorySnapshot, log: CommitLog, store: CommitStore | None) 
             snapshot = snapshot.fold(commit)
             yield snapshot
     yield snapshot
+
+
+def history(shard: int, log: CommitLog, store: CommitStore | None, after_number: int) -> Sequence[Commit]:
+    """The newest rows of a shard beyond commit `after_number`, as commits, oldest first; they may jump in number.
+
+    From 0 on the store speaks first where it can, since it holds each row once, while the log holds all that was ever
+    said within its retention. CommitGap when the log begins later than `after_number`, if that is not 0.
+    """
+    if after_number:
+        return log.read(shard, after_number)
+    told = None if store is None else _stored_and_since(shard, log, store)
+    return tuple(retained(shard, 0, log)) if told is None else told
+
+
+def _stored_and_since(shard: int, log: CommitLog, store: CommitStore) -> Sequence[Commit] | None:
+    """What the store holds and what the log says after that; None where the log must speak alone."""
+    try:
+        before = tuple(stored(shard, store))
+    except Unavailable as error:
+        logger.warning("the store is away, reading the log alone", shard=shard, reason=str(error))
+        return None
+    if not before:
+        return None
+    head = before[-1]
+    try:
+        since = log.read(shard, head.number - 1)
+    except CommitGap:  # the head itself is no longer retained, so nothing can be held against it
+        return (*before, *retained(shard, head.number, log))
+    if not since or (since[0].number, since[0].epoch, since[0].watermark) != (head.number, head.epoch, head.watermark):
+        logger.warning("the store was written from another log, reading the log alone", shard=shard)
+        return None
+    return (*before, *since[1:])

@@ -19,9 +19,11 @@ from .config import StreamingConfig
 from .patience import install_patient_fetcher
 from .shards import Shards
 
-# faust's default is 60 s without a sign of life; a dead worker's partitions should move within seconds.
-SESSION_TIMEOUT_S = 9.0
-HEARTBEAT_S = 2.5
+# faust's default is 60 s without a sign of life; a dead worker's partitions should move within seconds. Brokers allow
+# no less than 6 s by default (group.min.session.timeout.ms). Who is taken for dead and lives costs no event, only a
+# rebalance.
+SESSION_TIMEOUT_S = 6.0
+HEARTBEAT_S = 1.5  # the others hear of a rebalance with their next heartbeat
 logger = structlog.get_logger(__name__)
 
 

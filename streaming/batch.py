@@ -20,7 +20,7 @@ from .shards import Shards
 
 POLL_RECORDS = 10_000
 POLL_S = 0.02  # a fuller batch is worth no longer wait
-SESSION_TIMEOUT_MS = 10_000
+SESSION_TIMEOUT_MS = 6_000  # as with faust: see streaming.app
 GROUP_COMMIT_S = 1.0  # the shards' own offsets are the truth; the group's only say where faust would begin
 PREFETCH_KB = 65_536  # what is fetched ahead at most; once it is full the broker keeps the rest
 logger = structlog.get_logger(__name__)

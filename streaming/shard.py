@@ -15,7 +15,7 @@ from ..core.event import Event, Outcome, Topic
 from ..core.ports import UNMEASURED, CommitLog, CommitStore, ItemEncoder, StreamMetrics
 from ..memory.committer import Committer
 from ..memory.mvcc import CommitGap
-from ..memory.recovery import retained, stored
+from ..memory.recovery import history
 from ..proto import events, hot_offers
 from .config import StreamingConfig
 from .dead_letters import DeadLetter, DeadLetters
@@ -66,12 +66,20 @@ class Shard:
         self._watermark = Watermark(around.config.lateness_ms * NS_PER_MS, last.watermark)
 
     @classmethod
-    def open(cls, number: int, around: Surroundings) -> "Shard":
-        """The shard, taken over from whoever had it, with the state that its commits tell."""
+    def open(cls, number: int, around: Surroundings, before: "Shard | None" = None) -> "Shard":
+        """The shard, taken over from whoever had it, with the state that its commits tell.
+
+        `before` is the same shard as this worker had it last: what it knew need not be read again.
+        """
         committer = Committer.open(around.log, number, around.clock)
-        state = ShardState()
-        after = 0
-        for commit in _history(number, around):
+        state, after = ShardState(), 0
+        if before is not None and before.settled:
+            state, after = before._state, before._committer.last.number
+        try:
+            commits = history(number, around.log, around.store, after)
+        except CommitGap:  # the log has forgotten what came since
+            state, after, commits = ShardState(), 0, history(number, around.log, around.store, 0)
+        for commit in commits:
             for entry in commit.rows:
                 state.restore(entry)
             after = commit.number
@@ -80,6 +88,11 @@ class Shard:
                 f"shard {number}: the log lost its commit {committer.last.number}; start the worker again"
             )
         return cls(around, committer, state)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that was folded is committed."""
+        return not self._uncommitted
 
     @property
     def newest_event_time(self) -> int:
@@ -277,12 +290,3 @@ class Shard:
         )
         self._around.dead_letters.put(letter)
         self._around.metrics.dead_lettered(name, error.reason)
-
-
-def _history(number: int, around: Surroundings) -> Sequence[Commit]:
-    """All commits of a shard; where the log no longer begins at the beginning, the store speaks first."""
-    try:
-        return around.log.read(number, 0)
-    except CommitGap:
-        before = tuple(stored(number, around.store))
-        return (*before, *retained(number, before[-1].number if before else 0, around.log))

@@ -18,16 +18,22 @@ class Shards:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._open: dict[int, Shard] = {}
+        self._resting: dict[int, Shard] = {}  # closed by a rebalance that is not over yet
         self._newest = 0
 
     def own(self, numbers: Iterable[int]) -> None:
-        """Afterwards exactly these shards are open; ones that were open before keep their state."""
+        """Afterwards exactly these shards are open; ones that were open before keep their state.
+
+        So do those that were closed for a rebalance which gives them back: only what was committed since is read.
+        """
         wanted = set(numbers)
         for number in sorted(set(self._open) - wanted):
-            del self._open[number]
+            self._resting[number] = self._open.pop(number)
         for number in sorted(wanted - set(self._open)):
-            self._open[number] = Shard.open(number, self._around)
+            self._open[number] = Shard.open(number, self._around, self._resting.pop(number, None))
             logger.info("shard opened", shard=number)
+        if wanted:
+            self._resting.clear()
         self._around.metrics.rebalanced(wanted)
 
     def owns(self, number: int) -> bool:

@@ -23,7 +23,7 @@ from adgram.memory.store import MilvusStore
 from adgram.memory.verification import verify
 from adgram.streaming.local_broker import free_port, start_milvus
 
-AWAY_S = 3.0  # a minute of it is part of `make chaos`
+AWAY_S = 20.0  # a minute of it is part of `make chaos`
 
 
 class FileFeed:

@@ -19,7 +19,7 @@ from adgram.streaming.log import KafkaCommitLog, KafkaPublisher
 from adgram.streaming.topics import ensure_topics
 
 SHARDS = 2
-AWAY_S = 3.0  # a minute of it is part of `make chaos`
+AWAY_S = 20.0  # a minute of it is part of `make chaos`
 KAFKA_HOME = os.environ.get("ADGRAM_KAFKA_HOME", str(Path(__file__).parents[3] / "shared" / "kafka"))
 KAFKA_START = Path(KAFKA_HOME) / "start"
 EVENTS_PER_S = 100

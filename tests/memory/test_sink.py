@@ -11,7 +11,7 @@ from adgram.core.errors import ConfigError, Unavailable
 from adgram.memory import mvcc
 from adgram.memory.committer import Committer
 from adgram.memory.config import MemoryConfig
-from adgram.memory.recovery import recovered, require_same_log
+from adgram.memory.recovery import history, recovered, require_same_log
 from adgram.memory.sink import Sink
 from adgram.memory.snapshot import MemorySnapshot
 
@@ -137,3 +137,42 @@ def test_a_store_of_another_log_is_refused(memory_log):
     require_same_log(0, 2, log)
     with pytest.raises(ConfigError, match="written from another log"):
         list(recovered(MemorySnapshot.empty(1), memory_log(), store))
+
+
+def _told(log, keys):
+    owner = Committer.open(log, 0, ManualClock(1))
+    for key in keys:
+        owner.append([rows.row(Table.RULE, key, Rule(key, "true", "r"))], {}, 1)
+    return log
+
+
+def test_a_shard_is_read_from_the_store_and_only_the_rest_of_it_from_the_log(memory_log):
+    """What the store holds is not read twice; with the store away or empty the log tells all."""
+    asked = []
+
+    class Watched(memory_log):
+        def read(self, shard, after_number):
+            asked.append(after_number)
+            return super().read(shard, after_number)
+
+    log, store = _told(Watched(), "abcdef"), KeepingStore()
+    everything = list(history(0, log, None, 0))
+    store.write(everything[:4])
+    asked.clear()
+    assert list(history(0, log, store, 0)) == everything and min(asked) == 3
+    assert list(history(0, log, KeepingStore(), 0)) == everything
+
+    class Away(KeepingStore):
+        def head(self, shard):
+            raise Unavailable("no Milvus")
+
+    assert list(history(0, log, Away(), 0)) == everything
+    assert [one.number for one in history(0, log, store, 5)] == [6, 7]
+
+
+def test_a_store_that_was_written_from_another_log_is_not_believed(memory_log):
+    """A log that was made anew and has grown past the store's head tells of itself alone."""
+    other, store = _told(memory_log(), "xyz"), KeepingStore()
+    store.write(other.read(0, 0))
+    log = _told(_told(memory_log(), "a"), "bcdef")
+    assert list(history(0, log, store, 0)) == list(log.read(0, 0))

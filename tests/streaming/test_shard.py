@@ -175,3 +175,52 @@ def test_a_fenced_shard_stops_itself_and_the_others_go_on(memory_log, hashing_en
     shards.commit()
     assert not shards.owns(0) and shards.owns(1)
     assert not shards.feed(Topic.ITEMS, 0, 200, *_item("a"))
+
+
+def test_a_rebalance_that_gives_a_shard_back_reads_only_what_was_committed_since(memory_log, hashing_encoder):
+    """What this worker knew is kept, what another one committed meanwhile is read, and nothing counts twice."""
+
+    asked = []
+
+    class Counting(memory_log):
+        def read(self, shard, after_number):
+            asked.append(after_number)
+            return super().read(shard, after_number)
+
+    log = Counting()
+    config = StreamingConfig(shards=1, topic_prefix="", lateness_ms=0)
+    around = Surroundings(config, log, hashing_encoder, KeptDeadLetters(), ManualClock(NOW))
+    shards = Shards(around)
+    shards.own({0})
+    for number in range(3):
+        shards.feed(Topic.FEEDBACK, 0, number, *_click(number))
+    shards.feed(Topic.ITEMS, 0, 0, *_item("a", NOW, "new"))
+    shards.commit()
+    shards.own(())
+    meanwhile = Shard.open(0, around)
+    for number in range(5):
+        meanwhile.feed(Topic.FEEDBACK, number, *_click(number))
+    meanwhile.commit(0)
+    known = log.last(0).number
+    asked.clear()
+    shards.own({0})
+    assert min(asked) > 1 and max(asked) <= known
+    for number in range(7):
+        shards.feed(Topic.FEEDBACK, 0, number, *_click(number))
+    shards.feed(Topic.ITEMS, 0, 1, *_item("a", NOW - 1, "old"))
+    shards.commit()
+    assert [one.item_id for one in _memory(around).user("u").history] == [f"i{n}" for n in range(7)]
+    assert _memory(around).user("u").events == 7 and _memory(around).item("a").item.title == "new"
+
+
+def test_what_was_not_committed_at_a_rebalance_is_forgotten_and_folded_again(around):
+    """A shard that comes back unsettled is read from its commits, as by anybody else."""
+    shards = Shards(around)
+    shards.own({0})
+    shards.feed(Topic.FEEDBACK, 0, 0, *_click(0))
+    shards.own(())
+    shards.own({0})
+    assert shards.next_offset(Topic.FEEDBACK, 0) == 0
+    shards.feed(Topic.FEEDBACK, 0, 0, *_click(0))
+    shards.commit()
+    assert _memory(around).user("u").events == 1
