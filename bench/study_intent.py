@@ -25,9 +25,8 @@ import typer
 from matplotlib.figure import Figure
 from report import Report
 from rich.console import Console
-from study_data import CODE_EPOCHS, INTEREST_EPOCHS, Cells, Studied, one_thread, people_of, studied
+from study_data import CODE_EPOCHS, INTEREST_EPOCHS, Cells, CpuClock, Studied, one_thread, people_of, said, studied
 
-from adgram.core.clock import SystemClock
 from adgram.generative.decoder import SemanticDecoder
 from adgram.generative.training.batched import read_all, search_all, searched_ranks
 from adgram.generative.training.catalogue_tree import CatalogueTree
@@ -43,14 +42,15 @@ BEAMS, TASTES = 32, 32
 def main(
     data: Annotated[Path, typer.Option(help="Folder of an Amazon data set.")] = Path("../shared/data/amazon_beauty"),
     out: Annotated[Path, typer.Option(help="Folder of what a stopped study has done.")] = Path("runs/studies/intent"),
-    minutes: Annotated[float, typer.Option(help="Wall time, at most about; the stages get shares of it.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="CPU minutes, at most about; trainings get shares.")] = 10.0,
     users: Annotated[int, typer.Option(help="People drawn.")] = 4_000,
+    items: Annotated[int, typer.Option(help="Most chosen items kept.")] = 2_000,
     seeds: Annotated[int, typer.Option(help="Trainings of every arm; people are the same.")] = 2,
 ) -> None:
     """Run the study; write runs/bench/study-intent.json and .png."""
     one_thread()
-    console, marketplace = Console(), people_of(data, out, users, 0)
-    cells = Cells(out, {"minutes": minutes, "users": users, "data": data.name})
+    console, marketplace = Console(), people_of(data, out, users, items, 0)
+    cells = Cells(out, {"minutes": minutes, "users": users, "items": items, "data": data.name})
     part = minutes / seeds / (1 + len(ARMS))
     figures: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
     for seed in range(seeds):
@@ -62,7 +62,7 @@ def main(
             made = cells.cell(f"{arm}-{seed}", lambda arm=arm, study=study: one_arm(arm, study, part, out, console))
             figures[arm].append(made)
             console.print(f"seed {seed}, intent {arm}: {made}", highlight=False)
-    tell(figures, users, data.name, console)
+    tell(figures, said(marketplace), data.name, console)
 
 
 def one_arm(arm: str, study: Studied, minutes: float, out: Path, console: Console) -> dict[str, float]:
@@ -78,7 +78,7 @@ def one_arm(arm: str, study: Studied, minutes: float, out: Path, console: Consol
     with console.status(arm) as status:
         decoder = learn_codes(
             interest, books, study.vectors, sids, study.data, study.options, minutes,
-            out / f"checkpoints-{arm}-{study.options.seed}", SystemClock(),
+            out / f"checkpoints-{arm}-{study.options.seed}", CpuClock(),
             lambda _, done, words: status.update(f"intent {arm} {done:.0%}: {words}"),
         ).decoder  # fmt: skip
     tree, vectors, test = CatalogueTree.of(sids, decoder.shape.codes), torch.from_numpy(study.vectors), study.test
@@ -126,7 +126,7 @@ def deeper(interest: SemanticDecoder) -> SemanticDecoder:
     return made
 
 
-def tell(figures: dict[str, list[dict[str, float]]], users: int, data: str, console: Console) -> None:
+def tell(figures: dict[str, list[dict[str, float]]], people: str, data: str, console: Console) -> None:
     """Writes the rows and the picture."""
     report = Report("study-intent")
     drawing = Figure(figsize=(7, 4), layout="constrained")
@@ -141,7 +141,7 @@ def tell(figures: dict[str, list[dict[str, float]]], users: int, data: str, cons
         for name, short in names.items():
             values = [one[name] for one in seeds]
             spread = f"sd {np.std(values, ddof=1):.4f}" if len(values) > 1 else "one seed"
-            how = f"{spread} over {len(values)} trainings; {users} people of {data}, decoder alone, {BEAMS} beams"
+            how = f"{spread} over {len(values)} trainings; {people} of {data}, decoder alone, {BEAMS} beams"
             report.add(f"intent {arm}: {short}", float(np.mean(values)), "", how, better="higher")
         for offset, name in ((-0.17, "recall_at_10"), (0.17, "ndcg_at_10")):
             values = [one[name] for one in seeds]

@@ -24,9 +24,8 @@ from matplotlib.figure import Figure
 from report import Report
 from rich.console import Console
 from scipy.optimize import least_squares
-from study_data import Cells, one_thread, people_of
+from study_data import Cells, CpuClock, one_thread, people_of, said
 
-from adgram.core.clock import SystemClock
 from adgram.core.marketplace import Marketplace
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.training.batched import read_all
@@ -47,14 +46,15 @@ Floats = npt.NDArray[np.float64]
 def main(
     data: Annotated[Path, typer.Option(help="Folder of an Amazon data set.")] = Path("../shared/data/amazon_beauty"),
     out: Annotated[Path, typer.Option(help="Folder of what a stopped study has done.")] = Path("runs/studies/scaling"),
-    minutes: Annotated[float, typer.Option(help="Wall time, at most about; every training gets a share.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="CPU minutes, at most about; trainings get shares.")] = 10.0,
     users: Annotated[int, typer.Option(help="People drawn.")] = 4_000,
+    items: Annotated[int, typer.Option(help="Most chosen items kept.")] = 2_000,
     seeds: Annotated[int, typer.Option(help="Trainings of every point.")] = 2,
 ) -> None:
     """Run the study; write runs/bench/study-scaling.json and .png."""
     one_thread()
-    console, marketplace = Console(), people_of(data, out, users, 0)
-    cells = Cells(out, {"minutes": minutes, "users": users, "data": data.name})
+    console, marketplace = Console(), people_of(data, out, users, items, 0)
+    cells = Cells(out, {"minutes": minutes, "users": users, "items": items, "data": data.name})
     points = [(width, 1.0) for width in WIDTHS] + [(ONE_WIDTH, share) for share in SHARES[:-1]]
     part = minutes / seeds / len(points)
     made: dict[tuple[int, float], list[dict[str, float]]] = {point: [] for point in points}
@@ -65,7 +65,7 @@ def main(
                 cells.cell(name, lambda w=width, s=share, n=seed: point_of(marketplace, w, s, n, part, out, console))
             )
             console.print(f"width {width}, share {share:g}, seed {seed}: {made[width, share][-1]}", highlight=False)
-    tell(made, users, data.name, console)
+    tell(made, said(marketplace), data.name, console)
 
 
 def point_of(
@@ -85,7 +85,7 @@ def point_of(
     cut = windows(data.training, model.decoder.shape.history_length + 1)
     plan = Plan("interest", EPOCHS, minutes, 1e-3, seed)
     checkpoint = out / "checkpoints" / f"{width}-{share}-{seed}.pt"
-    stage = Stage(plan, model, SystemClock(), checkpoint)
+    stage = Stage(plan, model, CpuClock(), checkpoint)
     with console.status(f"width {width}, share {share:g}") as status:
         stage.run(
             lambda drawn: list(shuffled_batches(cut, plan.batch_users, True, drawn)),
@@ -155,7 +155,7 @@ def explained(loss: Floats, fitted: Floats) -> float:
     return 1 - float(np.square(loss - fitted).sum() / max(np.square(loss - loss.mean()).sum(), 1e-12))
 
 
-def tell(made: dict[tuple[int, float], list[dict[str, float]]], users: int, data: str, console: Console) -> None:
+def tell(made: dict[tuple[int, float], list[dict[str, float]]], people: str, data: str, console: Console) -> None:
     """Writes the rows and the picture."""
     report, drawing = Report("study-scaling"), Figure(figsize=(9, 4), layout="constrained")
     curves: dict[str, list[tuple[int, float]]] = {
@@ -163,7 +163,7 @@ def tell(made: dict[tuple[int, float], list[dict[str, float]]], users: int, data
         "events": [(ONE_WIDTH, share) for share in SHARES],
     }
     for axes, (name, points) in zip(drawing.subplots(1, 2), curves.items(), strict=True):
-        one_curve(report, axes, name, [made[point] for point in points], f"{users} people of {data}, {EPOCHS} epochs")
+        one_curve(report, axes, name, [made[point] for point in points], f"{people} of {data}, {EPOCHS} epochs")
     drawing.suptitle("Held-out loss in nats; dots are single trainings, the band is 95 %")
     written = report.write()
     drawing.savefig(written.with_suffix(".png"), dpi=120)

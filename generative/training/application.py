@@ -72,8 +72,9 @@ def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
     companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
     catalogue = EncodedCatalogue.of(tokenizer, items)
     codebooks = tokenizer.weights.codebooks
+    left = minutes - elapsed_ms(started, workshop.clock) / MS_PER_MINUTE
     second = learn_codes(
-        first.decoder, codebooks, catalogue.vectors, catalogue.sids, data, options, minutes, checkpoints,
+        first.decoder, codebooks, catalogue.vectors, catalogue.sids, data, options, left, checkpoints,
         workshop.clock, workshop.report,
     )  # fmt: skip
     fusion = Fusion()

@@ -66,11 +66,12 @@ def _built_on(workshop: Workshop, stage: TrainingStage) -> str:
 
 
 def _minutes(workshop: Workshop, stage: TrainingStage) -> float:
-    """What the stage may take: its share of what the stages before it left."""
+    """What the stage may take: its share of what the stages before it left, and no less than half its share of all."""
     stages: Sequence[TrainingStage] = list(TrainingStage)
-    place = stages.index(stage)
-    left = workshop.options.minutes - sum(_spent(workshop, one) for one in stages[:place])
-    return max(left, 0.0) * _SHARES[stage] / sum(_SHARES[one] for one in stages[place:])
+    place, minutes = stages.index(stage), workshop.options.minutes
+    left = minutes - sum(_spent(workshop, one) for one in stages[:place])
+    share = left * _SHARES[stage] / sum(_SHARES[one] for one in stages[place:])
+    return max(share, 0.5 * minutes * _SHARES[stage])
 
 
 def _spent(workshop: Workshop, stage: TrainingStage) -> float:
