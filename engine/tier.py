@@ -134,6 +134,7 @@ class GuardedProposer:
             if answer is None and self._scheduler.done(step):
                 answer = self._empty(BROKEN, call.started)  # more steps than the proposer said it had
             if answer is not None:
+                self._costs.kept(call.context.deadline.remaining_ms > 0)
                 self._scheduler.leave(step.flight)
                 del self._calls[step.flight.number]
         self.widths[step.width] += step.width > 0

@@ -9,6 +9,7 @@ PROMPT = -1  # the "level" of reading the prompt
 PER_BEAM = 0.5  # share of a level taken to go with its beams until narrower ones were seen: so that they are tried
 WINDOW = 25  # newest steps of a kind that count
 STRAY = 4.0  # times the median: what a step counts at most, so that one that stalled is not expected again
+CAUTION, EASE, MOST = 1.1, 0.9995, 4.0  # the margin after a promise broken, after one kept, and at most
 ENOUGH = 3  # steps seen before one costs anything: the first ones load what is loaded lazily
 
 
@@ -60,7 +61,8 @@ class StepCosts:
 
 
 class LearnedCosts:
-    """Implements Costs by the mean of what each step took lately with each width, times a margin.
+    """Implements Costs by the mean of what each step took lately with each width, times a margin, which grows where
+    requests are late all the same: on a quiet machine it stays what it was, on a busy one about a half per cent are.
 
     Nothing costs anything until it was seen often enough with the widest beams. Only the widths given may be asked for.
     Not thread-safe.
@@ -71,7 +73,7 @@ class LearnedCosts:
         self.levels, self.prompt_rows = levels, prompt_rows
         self._places = {width: place for place, width in enumerate(widths)}
         self._thought = [1 - PER_BEAM + PER_BEAM * width / widths[0] for width in widths]  # of the widest, if unseen
-        self._margin = margin
+        self._least_margin = self.margin = margin
         steps = levels + 1  # the prompt first, which has but one width
         self._took: list[list[deque[float]]] = [[deque(maxlen=WINDOW) for _ in widths] for _ in range(steps)]
         self._costs = [[0.0] * len(widths) for _ in range(steps)]
@@ -88,16 +90,20 @@ class LearnedCosts:
         step = level + 1
         took = self._took[step]
         took[0 if level == PROMPT else self._places[width]].append(took_ms)
-        widest = self._margin * _usual(took[0]) if len(took[0]) >= ENOUGH else 0.0
+        widest = self.margin * _usual(took[0]) if len(took[0]) >= ENOUGH else 0.0
         for place, window in enumerate(took):
             if level == PROMPT:
                 self._costs[step][place] = widest
             elif len(window) >= ENOUGH:  # no narrower beam is thought slower than the widest
-                self._costs[step][place] = min(self._margin * _usual(window), widest)
+                self._costs[step][place] = min(self.margin * _usual(window), widest)
             else:
                 self._costs[step][place] = self._thought[place] * widest
         for each in range(step, -1, -1):
             self._rest[each] = [a + b for a, b in zip(self._costs[each], self._rest[each + 1], strict=True)]
+
+    def kept(self, promise: bool) -> None:
+        """Whether an accepted request was in time: the next steps are promised with as much caution."""
+        self.margin = min(max(self.margin * (EASE if promise else CAUTION), self._least_margin), MOST)
 
 
 def _usual(values: Collection[float]) -> float:

@@ -202,3 +202,19 @@ def test_costs_follow_a_machine_that_slows_down():
     for _ in range(25):
         costs.observe(0, 32, 3.0)
     assert costs.of(0, 32) == pytest.approx(1.25 * 3)
+
+
+def test_broken_promises_make_the_next_ones_cautious():
+    """What steps cost on paper grows with every late request, and eases back to the margin it began with."""
+    costs = learned()
+    for _ in range(3):
+        costs.observe(0, 32, 2.0)
+        costs.kept(False)
+    costs.observe(0, 32, 2.0)
+    assert costs.of(0, 32) == pytest.approx(1.25 * 1.1**3 * 2)
+    for _ in range(50):
+        costs.kept(False)
+    assert costs.margin == 4.0
+    for _ in range(3_000):
+        costs.kept(True)
+    assert costs.margin == 1.25
