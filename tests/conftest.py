@@ -57,6 +57,13 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(20)
 
 
+@pytest.fixture(params=["noida-db", pytest.param("apache-kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> str:
+    """The address of each broker in turn: the packaged one, then Apache Kafka."""
+    address: str = request.getfixturevalue("local_broker" if request.param == "noida-db" else "apache_kafka")
+    return address
+
+
 @pytest.fixture(scope="session")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a Milvus Lite server; take a collection of your own in it."""

@@ -24,9 +24,9 @@ def _require_together(config, held):
 
 
 @pytest.mark.e2e
-def test_two_members_of_the_batch_consumer_hold_whole_shards(local_broker, topic_prefix):
+def test_two_members_of_the_batch_consumer_hold_whole_shards(broker, topic_prefix):
     """On a real broker, after the second has joined, each of both holds two shards of four, in all topics."""
-    config = StreamingConfig(bootstrap=local_broker, topic_prefix=topic_prefix, shards=4)
+    config = StreamingConfig(bootstrap=broker, topic_prefix=topic_prefix, shards=4)
     ensure_topics(config)
     members = [Consumer(consumer_settings(config)) for _ in range(2)]
     try:

@@ -19,9 +19,9 @@ def _until(done: Callable[[], bool]) -> None:
         assert time.monotonic() < until
 
 
-def test_every_event_comes_once_from_the_oldest_on(local_broker: str, topic_prefix: str) -> None:
+def test_every_event_comes_once_from_the_oldest_on(broker: str, topic_prefix: str) -> None:
     """What was published before the feed opened, repeats of it, and nonsense: each sound event is told once."""
-    config = StreamingConfig(bootstrap=local_broker, topic_prefix=topic_prefix, shards=2)
+    config = StreamingConfig(bootstrap=broker, topic_prefix=topic_prefix, shards=2)
     ensure_topics(config)
     publisher = KafkaPublisher(config)
     told = [Feedback(FeedbackKind.CLICK, f"u{n}", f"i{n}", bid_id=f"b{n}") for n in range(6)]

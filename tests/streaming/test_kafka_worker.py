@@ -1,4 +1,4 @@
-"""The worker as a process of its own, on the local broker: published, folded, committed, followed, stopped."""
+"""The worker as a process of its own, on either broker: published, folded, committed, followed, stopped."""
 
 import signal
 import statistics
@@ -29,8 +29,8 @@ VISIBLE_S, PATIENCE_S = 2.0, 20.0  # what is promised; what a stalled machine is
 
 
 @pytest.fixture
-def config(local_broker, topic_prefix):
-    config = StreamingConfig(bootstrap=local_broker, topic_prefix=topic_prefix, shards=SHARDS)
+def config(broker, topic_prefix):
+    config = StreamingConfig(bootstrap=broker, topic_prefix=topic_prefix, shards=SHARDS)
     ensure_topics(config)
     return config
 
