@@ -41,6 +41,7 @@ from adgram.streaming.log import KafkaCommitLog
 from adgram.streaming.topics import ensure_topics
 
 SHARDS = 4
+STARTS = 3  # of a part that ends while it starts (Milvus Lite aborts now and then), before the run is given up
 BURST = 4_000  # clicks by which the workers' capacity is measured
 CONFIG = '[engine]\nexploration = 0.0\n[streaming]\nshards = 4\ntopic_prefix = "adgram."\n'
 VICTIMS = ("worker", "engine", "broker", "milvus", "other worker")
@@ -51,16 +52,30 @@ class Part:
 
     def __init__(self, name: str, children: Children, command: list[str], ready: Callable[[], bool]) -> None:
         self.name, self._children, self._command, self._ready = name, children, command, ready
-        self.wanted, self.restarts = False, 0
+        self.wanted, self.restarts, self.failed_starts = False, 0, 0
         self.child: Child | None = None
 
     def start(self, wait_s: float = 120.0) -> None:
-        """Afterwards it runs, and is ready if there is time to wait for that."""
-        self.child = self._children.start(f"{self.name.replace(' ', '-')}-{self.restarts}", self._command)
-        self.restarts += 1
-        self.wanted = True
-        if wait_s:
-            self.child.wait_until(self._ready, wait_s)
+        """Afterwards it runs, and is ready if there is time to wait for that.
+
+        What ends while it starts is started again, as a supervisor would do, and counted in `failed_starts`.
+        """
+        for attempt in range(STARTS):
+            child = self._children.start(f"{self.name.replace(' ', '-')}-{self.restarts}", self._command)
+            self.child = child
+            self.restarts += 1
+            self.wanted = bool(wait_s == 0.0)  # until it is ready nobody else is to start it again
+            if not wait_s:
+                return
+            try:
+                child.wait_until(self._ready, wait_s)
+            except AdgramError:
+                if child.process.poll() is None or attempt == STARTS - 1:
+                    raise
+                self.failed_starts += 1
+            else:
+                self.wanted = True
+                return
 
     def wait_told(self, words: str, wait_s: float) -> None:
         """Afterwards its log holds these words."""
@@ -359,6 +374,8 @@ def _proved(chaos: Chaos, load: Load, report: Report, kills: int, took_s: float,
         "requests without an answer", chaos.probe.silent, "requests", "the engine was dead, starting or had nothing"
     )
     report.add("kills", kills, "kills", how, better="higher", to_reach=20)
+    failed = {part.name: part.failed_starts for part in chaos.parts.values() if part.failed_starts}
+    report.add("starts that ended at once", sum(failed.values()), "starts", f"by themselves, started again: {failed}")
     report.add("time under kills and absences", took_s, "s", how, to_reach=600)
     if chaos.moves:
         report.add(
