@@ -15,6 +15,7 @@ from typing import Annotated
 import structlog
 import typer
 import uvloop
+from rich.console import Console
 
 from ..core.artifact import require
 from ..core.clock import SystemClock
@@ -42,6 +43,7 @@ from ..engine.values import ItemValues
 from ..memory.follower import Follower
 from ..rules.admission import Admissions
 from ..rules.fallback import FallbackProposer
+from .loading import Loading
 from .settings import Settings, load
 
 _SWITCH_INTERVAL_S = (
@@ -179,7 +181,9 @@ def _store(settings: Settings) -> CommitStore | None:
         return None
     from ..memory.store import MilvusStore
 
-    return MilvusStore(settings.memory)
+    store = MilvusStore(settings.memory)
+    store.on_progress = Loading(Console(stderr=True))
+    return store
 
 
 def _start_stops(feed: StopFeed, board: StopBoard, stack: ExitStack) -> threading.Event:
