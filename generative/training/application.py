@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,16 +13,16 @@ from ...core.clock import elapsed_ms
 from ..fusion import Fusion
 from ..tokenizer import ItemTokenizer
 from ..weights import load_decoder, save_decoder
-from .baselines import TUNED_KNN, ItemKnn, KnnSettings
+from .baselines import ItemKnn, KnnSettings
 from .blending import fitted_fusion
 from .catalogue_tree import CatalogueTree
-from .companionship import best_settings, companion_table
+from .companionship import companion_table
 from .options import TrainingStage
 from .pools import Sources, joined
 from .pretraining import MS_PER_MINUTE
 from .schedule import Report
 from .sequences import HeldOut
-from .stages import TrainingData, learn_codes
+from .stages import learn_codes
 from .workshop import FIRST_STAGE, UNALIGNED, Workshop
 
 _FUSION_USERS = 6000  # NDCG to about .003; differences between fusions of the same users are finer
@@ -66,16 +65,14 @@ def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
     first = load_decoder(workshop.models / FIRST_STAGE, workshop.folder(TrainingStage.TOKENIZER))
     checkpoints = workshop.checkpoints(stage, tokenizer.model)
     data, item_ids = workshop.data(items), [item.item_id for item in items]
-    settings = TUNED_KNN
-    if not options.all_events:
-        settings = _settings(data, len(items), checkpoints / "knn.json", workshop.report)
+    settings = msgspec.convert(workshop.manifest(TrainingStage.TOKENIZER).notes["knn"], KnnSettings)
     companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
     catalogue = EncodedCatalogue.of(tokenizer, items)
     codebooks = tokenizer.weights.codebooks
     left = minutes - elapsed_ms(started, workshop.clock) / MS_PER_MINUTE
     second = learn_codes(
         first.decoder, codebooks, catalogue.vectors, catalogue.sids, data, options, left, checkpoints,
-        workshop.clock, workshop.report,
+        workshop.clock, workshop.report, settings,
     )  # fmt: skip
     fusion = Fusion()
     if not options.all_events:  # who has seen the answers cannot be weighed by them
@@ -104,13 +101,3 @@ def fused(sources: Sources, validation: HeldOut, report: Report) -> Fusion:
         pools.append(pool)
         report("fusion", 0.5 * len(pools) * 256 / len(asked.targets), "asking every source")
     return fitted_fusion(joined(pools), lambda done, words: report("fusion", 0.5 + done / 2, words))
-
-
-def _settings(data: TrainingData, items: int, checkpoint: Path, report: Report) -> KnnSettings:
-    """The companions' settings, searched once in a training however often it is stopped."""
-    if not checkpoint.is_file():
-        found = best_settings(
-            data.training, items, data.validation, lambda done, words: report("companions", done, words)
-        )
-        checkpoint.write_bytes(msgspec.json.encode(found))
-    return msgspec.json.decode(checkpoint.read_bytes(), type=KnnSettings)

@@ -11,11 +11,13 @@ from ...kernels.reference import masked_log_softmax
 from ..decoder import SemanticDecoder
 from .batched import searched_ndcg
 from .catalogue_tree import CatalogueTree
-from .likelihood import full_cross_entropy
+from .counted import CountedCompanions
+from .interest import named_loss
 from .schedule import Batch
-from .teaching import ProfileTeacher, Teacher
+from .teaching import MixedTeacher, ProfileTeacher, Teacher
 
 _PROFILE_WEIGHT = 0.5  # its loss beside the codes' (which is the main task here)
+_COUNTED = 0.5  # share of counted companions in what teaches the codes; the first stage's profile has the rest
 _TEACHER_WEIGHT = 0.6  # of the teacher's whole distribution; the rest is what was really chosen
 _BEAMS = 32  # as served
 
@@ -24,8 +26,8 @@ class CodeModel(nn.Module):
     """The whole decoder over frozen item vectors and codes, exactly those the tokenizer serves.
 
     Learning codes from single choices alone is soon learning by heart. A teacher's distribution over all items (the
-    first stage's, if no other is given) says what else might have been chosen; summed below each prefix, it teaches
-    every code at once.
+    first stage's, mixed with counted companions where they are given, if there is no other) says what else might have
+    been chosen; summed below each prefix, it teaches every code at once.
     """
 
     item_vectors: Tensor
@@ -37,6 +39,7 @@ class CodeModel(nn.Module):
         vectors: npt.NDArray[np.float32],
         sids: npt.NDArray[np.int32],
         teacher: Teacher | None = None,
+        companions: CountedCompanions | None = None,
     ) -> None:
         """vectors [N, D], sids [N, L]; without a teacher the profile of the decoder as it is now becomes it."""
         super().__init__()
@@ -44,10 +47,15 @@ class CodeModel(nn.Module):
         self.register_buffer("item_vectors", torch.from_numpy(vectors), persistent=False)
         self.register_buffer("sids", torch.from_numpy(sids.astype(np.int64)), persistent=False)
         self.tree = CatalogueTree.of(sids, decoder.shape.codes)
-        self._teacher = ProfileTeacher(decoder, self.item_vectors) if teacher is None else teacher
+        self._companions = companions
+        if teacher is None:
+            teacher = ProfileTeacher(decoder, self.item_vectors)
+            if companions is not None:
+                teacher = MixedTeacher(teacher, companions, _COUNTED)
+        self._teacher = teacher
 
     def loss(self, batch: Batch) -> Tensor:
-        """The codes' cross-entropy with teacher and truth, plus the profile's with the truth."""
+        """The codes' cross-entropy with teacher and truth, plus the profile's with companions and truth."""
         inputs = self.item_vectors[batch.rows[:, :-1]]
         states = self.decoder.states(inputs)  # [B, T, width]
         targets = batch.rows[batch.real]  # [M]
@@ -59,7 +67,7 @@ class CodeModel(nn.Module):
         spelled = log_probs.gather(2, codes[..., None]).squeeze(2).sum(dim=1)  # [M]
         shares = self._shares(batch, places)  # [M, L, K]
         taught = (shares * log_probs.masked_fill(~live, 0.0)).sum(dim=(1, 2))  # [M]
-        named = full_cross_entropy(self.decoder.query(states[batch.real]), self.item_vectors, targets)
+        named = named_loss(self.decoder.query(states[batch.real]), self.item_vectors, batch, self._companions)
         codes_loss = _TEACHER_WEIGHT * taught.mean() + (1 - _TEACHER_WEIGHT) * spelled.mean()
         return _PROFILE_WEIGHT * named - codes_loss
 

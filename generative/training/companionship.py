@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
@@ -46,6 +48,19 @@ def best_settings(
             told((number + 0.5) / len(grid), f"{len(tried)} settings, best {figure:.4f}")
     told(1.0, f"{len(tried)} settings, best {figure:.4f}")
     return best
+
+
+def settings_found(
+    training: Sequence[npt.NDArray[np.int64]],
+    items: int,
+    held_out: HeldOut,
+    told: Callable[[float, str], None],
+    checkpoint: Path,
+) -> KnnSettings:
+    """The best settings, searched once in a training however often it is stopped."""
+    if not checkpoint.is_file():
+        checkpoint.write_bytes(msgspec.json.encode(best_settings(training, items, held_out, told)))
+    return msgspec.json.decode(checkpoint.read_bytes(), type=KnnSettings)
 
 
 def companion_table(

@@ -1,7 +1,7 @@
 """Post-training: content aligned with what is chosen together, and codebooks fitted to where that puts the items."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ from ..decoder import DecoderShape
 from ..fusion import Fusion
 from ..tokenizer import load_encoder, save_tokenizer
 from ..weights import save_decoder
+from .baselines import TUNED_KNN
 from .codebook import codes_for
+from .companionship import settings_found
 from .options import TrainingStage
 from .pretraining import MS_PER_MINUTE
 from .sequences import HeldOut
@@ -57,10 +59,16 @@ def align_with_behaviour(workshop: Workshop, minutes: float) -> TokenizerReport:
         options.history_length,
         options.dropout,
     )
-    first = learn_interest(content, data, shape, options, minutes, checkpoints, workshop.clock, workshop.report, rng)
+    settings, told = TUNED_KNN, workshop.report
+    if not options.all_events:  # who learns from every event has none left to choose settings by
+        settings = settings_found(
+            data.training, len(items), data.validation, lambda done, words: told("companions", done, words),
+            checkpoints / "knn.json",
+        )  # fmt: skip
+    first = learn_interest(content, data, shape, options, minutes, checkpoints, workshop.clock, told, rng, settings)
     # A resumed stage has spent its time before this run began.
     spent = max(elapsed_ms(started, workshop.clock) / MS_PER_MINUTE, first.minutes)
-    notes = workshop.sealed(stage, encoder.model, spent)
+    notes = {**workshop.sealed(stage, encoder.model, spent), "knn": asdict(settings)}
     folder = workshop.folder(stage)
     shutil.rmtree(folder, ignore_errors=True)
     weights = tokenizer_weights(first.model, data, item_ids, shape, rng)

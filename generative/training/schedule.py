@@ -143,17 +143,28 @@ class Batch:
 
     rows: Tensor  # [B, T] int64
     real: Tensor  # [B, T] bool
+    sources: npt.NDArray[np.int64]  # [B] which of the training sequences each is made from; -1: none of them
+    reversed: npt.NDArray[np.bool_]  # [B] newest first
 
 
-def padded(sequences: Sequence[npt.NDArray[np.int64]]) -> Batch:
-    """The sequences as one batch."""
+def padded(
+    sequences: Sequence[npt.NDArray[np.int64]],
+    sources: Sequence[int] | None = None,
+    backwards: Sequence[bool] | None = None,
+) -> Batch:
+    """The sequences as one batch; made from no training sequence, and oldest first, unless it is said."""
     length = max(map(len, sequences))
     rows = np.zeros((len(sequences), length), dtype=np.int64)
     real = np.zeros((len(sequences), length), dtype=np.bool_)
     for row, sequence in enumerate(sequences):
         rows[row, : len(sequence)] = sequence
         real[row, : len(sequence)] = True
-    return Batch(torch.from_numpy(rows), torch.from_numpy(real))
+    return Batch(
+        torch.from_numpy(rows),
+        torch.from_numpy(real),
+        np.array(sources or [-1] * len(sequences), dtype=np.int64),
+        np.array(backwards or [False] * len(sequences), dtype=np.bool_),
+    )
 
 
 def shuffled_batches(
@@ -167,16 +178,23 @@ def shuffled_batches(
         chunk = sorted(order[start : start + pool].tolist(), key=lambda row: len(sequences[row]))
         groups += [chunk[low : low + users] for low in range(0, len(chunk), users)]
     for group in rng.permutation(len(groups)).tolist():
-        chosen = [sequences[row] for row in groups[group]]
-        yield padded([_augmented(sequence, rng) for sequence in chosen] if augment else chosen)
+        rows = groups[group]
+        chosen = [sequences[row] for row in rows]
+        if not augment:
+            yield padded(chosen, rows)
+            continue
+        thinned = [_thinned(sequence, rng) for sequence in chosen]
+        backwards = (rng.random(len(rows)) < _REVERSED).tolist()
+        turned = [one[::-1].copy() if back else one for one, back in zip(thinned, backwards, strict=True)]
+        yield padded(turned, rows, backwards)
 
 
 # Shares of sequences and of events: neither order nor single events must be learned by heart.
 _REVERSED, _DROPPED = 0.3, 0.1
 
 
-def _augmented(sequence: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    if len(sequence) > 2:
-        kept = sequence[rng.random(len(sequence)) >= _DROPPED]
-        sequence = kept if len(kept) > 1 else sequence
-    return sequence[::-1].copy() if rng.random() < _REVERSED else sequence
+def _thinned(sequence: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    if len(sequence) <= 2:
+        return sequence
+    kept = sequence[rng.random(len(sequence)) >= _DROPPED]
+    return kept if len(kept) > 1 else sequence

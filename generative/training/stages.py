@@ -11,9 +11,11 @@ import torch
 from ...core.clock import Clock
 from ..decoder import DecoderShape, SemanticDecoder
 from ..tokenizer import TokenizerWeights
+from .baselines import KnnSettings
 from .codebook import distinct_last_codes, fit_codebooks, quantise
 from .codes import CodeModel
 from .content import behaviour_vectors, ridge
+from .counted import CountedCompanions
 from .interest import InterestModel
 from .options import TrainingOptions
 from .schedule import Plan, Report, Stage, shuffled_batches
@@ -65,8 +67,9 @@ def learn_interest(
     clock: Clock,
     report: Report,
     rng: np.random.Generator,
+    settings: KnnSettings | None = None,
 ) -> Interest:
-    """The first stage, over `content` [N, C]."""
+    """The first stage, over `content` [N, C]; with `settings`, companions counted so teach beside what was chosen."""
     behaviour = behaviour_vectors(data.training, len(data.met), shape.vector_width, rng)
     placed = np.flatnonzero(np.linalg.norm(behaviour, axis=1) > 0)
     interest = ridge(content[placed], behaviour[placed], _RIDGE)
@@ -74,8 +77,9 @@ def learn_interest(
     offsets[placed] = behaviour[placed] - content[placed] @ interest
     torch.manual_seed(options.seed)
     empty = torch.zeros(shape.levels, shape.codes, shape.vector_width)
-    model = InterestModel(SemanticDecoder(shape, empty), content, interest, offsets, data.met)
     cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
+    companions = _counted(cut, len(data.met), settings, options)
+    model = InterestModel(SemanticDecoder(shape, empty), content, interest, offsets, data.met, companions)
     plan = Plan("interest", options.interest_epochs, minutes, 1e-3, options.seed)
     stage = Stage(plan, model, clock, checkpoints / "interest.pt")
     stage.run(
@@ -121,8 +125,10 @@ def learn_codes(
     checkpoints: Path,
     clock: Clock,
     report: Report,
+    settings: KnnSettings | None = None,
 ) -> Codes:
-    """The second stage, from the first one's network on, over `vectors` [N, D] and `sids` [N, L] of all items."""
+    """The second stage, from the first one's network on, over `vectors` [N, D] and `sids` [N, L] of all items; with
+    `settings`, companions counted so teach, too."""
     shape = interest.shape
     torch.manual_seed(options.seed + 1)
     decoder = SemanticDecoder(shape, torch.from_numpy(codebooks))
@@ -130,8 +136,8 @@ def learn_codes(
     decoder.load_state_dict(learned, strict=False)
     for head in decoder.head_vector:
         head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
-    model = CodeModel(decoder, vectors, sids)
     cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
+    model = CodeModel(decoder, vectors, sids, companions=_counted(cut, len(data.met), settings, options))
     plan = Plan("codes", options.code_epochs, minutes, 1e-3, options.seed + 1)
     stage = Stage(plan, model, clock, checkpoints / "codes.pt")
     stage.run(
@@ -141,3 +147,12 @@ def learn_codes(
         report,
     )
     return Codes(decoder, stage.best, stage.spent_s / 60)
+
+
+def _counted(
+    cut: Sequence[npt.NDArray[np.int64]], items: int, settings: KnnSettings | None, options: TrainingOptions
+) -> CountedCompanions | None:
+    """Companions counted for these sequences, the same in both stages."""
+    if settings is None:
+        return None
+    return CountedCompanions(cut, items, settings, np.random.default_rng(options.seed))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..decoder import SemanticDecoder
+from .counted import CountedCompanions
 from .schedule import Batch
 
 _ROWS = 128  # events at once, so that their distributions stay near the core
@@ -44,6 +45,25 @@ class ProfileTeacher:
                 within = (before[0] >= start) & (before[0] < start + _ROWS)
                 matches[before[0][within] - start, before[1][within]] = -torch.inf
                 yield matches.softmax(dim=1)
+
+
+class MixedTeacher:
+    """Implements Teacher: what a profile says, and what counted companions say where they know anything."""
+
+    def __init__(self, profile: Teacher, companions: CountedCompanions, share: float) -> None:
+        """`share` of the companions; the profile has the rest."""
+        self._profile, self._companions, self._share = profile, companions, share
+
+    def distributions(self, batch: Batch) -> Iterator[Tensor]:
+        """See Teacher."""
+        likely, start = self._companions.likely(batch), 0
+        shares = self._share * likely.known  # [M, 1]
+        for piece in self._profile.distributions(batch):
+            stop = start + len(piece)
+            share = shares[start:stop]
+            mixed = piece.mul_(1 - share)
+            yield mixed.scatter_add_(1, likely.rows[start:stop], share * likely.weights[start:stop])
+            start = stop
 
 
 def chosen_before(batch: Batch) -> Tensor:

@@ -27,7 +27,7 @@ from adgram.generative.weights import FORMAT as DECODER_FORMAT
 from adgram.memory.trie import SortedTrie
 
 SHORT = TrainingOptions(
-    minutes=1, seed=3, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
+    minutes=60, seed=3, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
 )
 
 
