@@ -157,7 +157,8 @@ class Shard:
         """Whether all of these were plain offers of this shard in order of time, and are folded now."""
         config, book = self._around.config, self._state.offers
         hot = hot_offers.decode(records.payloads, config.max_event_bytes)
-        if hot is None or not self._all_here(records.keys, hot.keys):
+        handles = None if hot is None else self._handles(records.keys, hot.keys)
+        if hot is None or handles is None:
             return False
         newest = int(hot.event_times.max())
         ahead_ms = (newest - self._around.clock.now_ns()) // NS_PER_MS
@@ -166,8 +167,9 @@ class Shard:
         currencies = book.currency(hot.currencies)
         if currencies is None:
             return False
-        handles = np.array(book.known(records.keys), np.int64)
-        outcomes = book.fold_many(Told(handles, hot.event_times, hot.price_micros, currencies, hot.stock))
+        outcomes = book.fold_many(
+            Told(np.array(handles, np.int64), hot.event_times, hot.price_micros, currencies, hot.stock)
+        )
         if outcomes is None:
             return False
         for outcome, count in outcomes.items():
@@ -180,23 +182,23 @@ class Shard:
         self._uncommitted = True
         return True
 
-    def _all_here(self, keys: Sequence[bytes | None], event_keys: list[str]) -> bool:
-        """Whether each Kafka key is its event's and belongs into this shard; afterwards all of them have handles."""
+    def _handles(self, keys: Sequence[bytes | None], event_keys: list[str]) -> list[int] | None:
+        """The handle of each record's item; None unless each Kafka key is its event's and belongs into this shard."""
+        try:
+            if [key.decode() for key in keys] != event_keys:  # type: ignore[union-attr] # a None is found out by trying
+                return None
+        except (AttributeError, UnicodeDecodeError):
+            return None
         book = self._state.offers
         handles = book.known(keys)
         for place, handle in enumerate(handles if -1 in handles else ()):
             key = keys[place]
-            if handle >= 0:
+            if handle >= 0 or key is None:
                 continue
-            if (
-                key is None
-                or key != event_keys[place].encode()
-                or partition_of(key, self._around.config.shards) != self.number
-            ):
-                return False
+            if partition_of(key, self._around.config.shards) != self.number:
+                return None
             handles[place] = book.handle(key)
-        ids = book.item_ids
-        return [ids[handle] for handle in handles] == event_keys
+        return handles
 
     def commit(self, others: int) -> Commit | None:
         """The commit of all that was fed since the last one; None when there was nothing and it is not yet time.
