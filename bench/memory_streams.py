@@ -25,7 +25,7 @@ from adgram.generative.hashing import HashingWeights
 from adgram.generative.tokenizer import TokenizerWeights, load_encoder, save_tokenizer
 from adgram.memory.follower import Follower
 from adgram.memory.snapshot import MemorySnapshot
-from adgram.streaming.batch import BatchWorker
+from adgram.streaming.batch import BatchWorker, spare_collections
 from adgram.streaming.config import StreamingConfig
 from adgram.streaming.dead_letters import CountedDeadLetters
 from adgram.streaming.local_broker import free_port, start_broker
@@ -234,6 +234,7 @@ def _surroundings(config: StreamingConfig, models: Path) -> Surroundings:
 
 def _batch_worker(_: Connection, config: StreamingConfig, models: Path) -> None:
     worker = BatchWorker(config, Shards(_surroundings(config, models)))
+    spare_collections()
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     worker.run()
 

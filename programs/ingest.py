@@ -217,9 +217,10 @@ def _work(
 
 
 def _run_batch(streaming: StreamingConfig, owned: "Shards", until_idle_s: float) -> None:
-    from ..streaming.batch import BatchWorker
+    from ..streaming.batch import BatchWorker, spare_collections
 
     worker = BatchWorker(streaming, owned)
+    spare_collections()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stop())
     worker.run(until_idle_s or None)

@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -158,6 +160,18 @@ def test_facts_change_with_the_item_and_with_its_offer_only():
     assert dearer.facts_changed("a") != other.facts_changed("a")
     again = dearer.fold(_commit(4, [(Table.OFFER, "a", Offer("a", Money(5, USD), 1))]))
     assert again.facts_changed("a") == other.facts_changed("a")
+
+
+def test_items_leave_the_collector_nothing_to_look_at():
+    """A version of a thousand more items holds a few objects more, not a few an item: collections stay short."""
+    snapshot = MemorySnapshot.empty(1, K).fold(_commit(1, [(Table.ITEM, "first", _item("first", (0, 0)))]))
+    commit = _commit(2, [(Table.ITEM, f"i{n}", _item(f"i{n}", (n % K, n % 3))) for n in range(1_000)])
+    gc.collect()
+    before = len(gc.get_objects())
+    snapshot = snapshot.fold(commit)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 100
+    assert snapshot.items.count == 1_001
 
 
 def test_an_item_of_another_models_shape_is_kept_but_never_alive():
