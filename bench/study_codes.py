@@ -96,6 +96,7 @@ def trained(
             study.interest, books, study.vectors, sids, study.data, study.options, minutes,
             out / f"checkpoints-{arm}-{study.options.seed}", CpuClock(),
             lambda _, done, words: status.update(f"{arm} {done:.0%}: {words}"),
+            study.settings,
         )  # fmt: skip
     return learned.decoder, sids
 

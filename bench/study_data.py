@@ -22,6 +22,7 @@ from adgram.core.marketplace import Manifest, Marketplace, write_entities, write
 from adgram.generative.content import load_content
 from adgram.generative.decoder import SemanticDecoder
 from adgram.generative.training.application import EncodedCatalogue
+from adgram.generative.training.baselines import KnnSettings
 from adgram.generative.training.fit import fit_stage
 from adgram.generative.training.options import TrainingOptions, TrainingStage
 from adgram.generative.training.sequences import HeldOut, as_rows, user_sequences
@@ -46,6 +47,7 @@ class Studied:
     codebooks: npt.NDArray[np.float32]  # [L, K, D]
     categories: list[tuple[str, ...]]  # [N]
     interest: SemanticDecoder
+    settings: KnnSettings  # of the companions that teach
     options: TrainingOptions
 
 
@@ -116,6 +118,7 @@ def studied(marketplace: Marketplace, folder: Path, options: TrainingOptions, co
         codebooks=tokenizer.weights.codebooks,
         categories=[item.category for item in items],
         interest=load_decoder(models / FIRST_STAGE, models / "tokenizer").decoder,
+        settings=msgspec.convert(workshop.manifest(TrainingStage.TOKENIZER).notes["knn"], KnnSettings),
         options=options,
     )
 

@@ -80,6 +80,7 @@ def one_arm(arm: str, study: Studied, minutes: float, out: Path, console: Consol
             interest, books, study.vectors, sids, study.data, study.options, minutes,
             out / f"checkpoints-{arm}-{study.options.seed}", CpuClock(),
             lambda _, done, words: status.update(f"intent {arm} {done:.0%}: {words}"),
+            study.settings,
         ).decoder  # fmt: skip
     tree, vectors, test = CatalogueTree.of(sids, decoder.shape.codes), torch.from_numpy(study.vectors), study.test
     with torch.inference_mode():

@@ -103,6 +103,7 @@ def lazy(
             study.interest, study.codebooks, study.vectors, study.sids, study.data, study.options, 0.4 * minutes,
             out / f"lazy-{layers}-{width}" / "checkpoints", CpuClock(),
             lambda _, done, words: status.update(f"{layers} layers of {width}, {done:.0%}: {words}"),
+            study.settings,
         ).decoder  # fmt: skip
     tree, vectors, test = CatalogueTree.of(study.sids, decoder.shape.codes), study.vectors, study.test.first(asked)
     trie, reader = trie_of(study), reader_of(decoder, GenerativeConfig())
