@@ -1,9 +1,9 @@
 """The loops of the trie, compiled: leaves lie in buckets, one for each prefix of the first few codes.
 
-A bucket is a run of the leaf arrays `keys` [cap] int64 and `slots` [cap] int32, ordered by key, then by slot. Buckets
-are found by number through two tables: `root` [R] int32 names the page of each S consecutive buckets, and `ranges`
-[pages, S, 2] int32 holds the first leaf and the count of each bucket of a page. Nothing here
-checks bounds: the callers in `trie` do.
+A bucket is a run of the leaf arrays `keys` [cap] int64 and `slots` [cap + AT_ONCE] int32, ordered by key, then by slot.
+Buckets are found by number through two tables: `root` [R] int32 names the page of each S consecutive buckets, and
+`ranges` [pages, S, 2] int32 holds the first leaf and the count of each bucket of a page. Nothing here checks bounds:
+the callers in `trie` do.
 
 Compiled at the first call and kept beside the module, so that a process compiles them once a machine.
 """
@@ -18,6 +18,9 @@ Keys = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
 Table = npt.NDArray[np.int32]
 
+AT_ONCE = (
+    3  # leaves of a bucket looked at without asking whether there are so many: `slots` has as many more at its end
+)
 NO_PAGES, NO_LEAVES = -1, -2  # the answers of `insert` and `remove` when there is no room
 
 
@@ -161,7 +164,7 @@ def remove(
 
 
 @njit(cache=True, nogil=True)
-def live(  # noqa: PLR0912  (compiled: one function, so that its loops share what they look up)
+def live_leaves(
     root: Table,
     ranges: Table,
     keys: Keys,
@@ -174,26 +177,59 @@ def live(  # noqa: PLR0912  (compiled: one function, so that its loops share wha
 ) -> None:
     """Afterwards `out` [W, K], False before, tells which children hold an admitted leaf, `child` keys under each.
 
-    Every child is looked at only until its first admitted leaf, so that a broad admission costs next to nothing.
+    For children smaller than a bucket, which all lie in one.
     """
     size, base = ranges.shape[1], out.shape[1]
     for beam in range(len(prefixes)):
         first = prefixes[beam] * child * base
         which, entry = first // span // size, first // span % size
-        if child < span:  # the children share one bucket
-            start, count = ranges[root[which], entry]
-            for leaf in range(start, start + count):
-                if keys[leaf] >= first:
-                    code = (keys[leaf] - first) // child
-                    if code >= base:
-                        break
-                    if admitted[slots[leaf]]:
-                        out[beam, code] = True
+        start, count = ranges[root[which], entry]
+        for leaf in range(start, start + count):
+            if keys[leaf] >= first:
+                code = (keys[leaf] - first) // child
+                if code >= base:
+                    break
+                if admitted[slots[leaf]]:
+                    out[beam, code] = True
+
+
+@njit(cache=True, nogil=True)
+def live_buckets(  # noqa: PLR0912  (compiled: one function, so that its loops share what they look up)
+    root: Table,
+    ranges: Table,
+    slots: Slots,
+    span: int,
+    child: int,
+    prefixes: Keys,
+    bits: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.bool_],
+) -> None:
+    """As live_leaves, for children of a bucket or more. `bits` is the admission, eight items a byte, lowest bit first:
+    its leaves lie anywhere, so an eighth of the memory is what makes the looks cheap.
+
+    A child of one bucket, which has few leaves, is looked at without a branch: nobody can foretell which are admitted.
+    A larger one is looked at only until its first admitted leaf.
+    """
+    size, base, last = ranges.shape[1], out.shape[1], 8 * len(bits) - 1
+    for beam in range(len(prefixes)):
+        first = prefixes[beam] * child * base
+        which, entry = first // span // size, first // span % size
+        if child == span and base <= size:
+            page = root[which]
+            for code in range(base):
+                leaf, count = ranges[page, entry + code, 0], ranges[page, entry + code, 1]
+                # What lies behind a bucket is another's leaf, perhaps of an item that this admission does not know.
+                found = _bit(bits, min(slots[leaf], last)) & (count > 0)
+                found |= _bit(bits, min(slots[leaf + 1], last)) & (count > 1)
+                found |= _bit(bits, min(slots[leaf + 2], last)) & (count > 2)
+                if count > AT_ONCE:
+                    found |= _any(leaf + AT_ONCE, count - AT_ONCE, slots, bits)
+                out[beam, code] = found
         elif child // span < size:  # all children lie in one page
             page, per_child = root[which], child // span
             for code in range(base):
                 for bucket in range(entry + code * per_child, entry + (code + 1) * per_child):
-                    if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, admitted):
+                    if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, bits):
                         out[beam, code] = True
                         break
         else:  # a child is one page or several
@@ -201,7 +237,7 @@ def live(  # noqa: PLR0912  (compiled: one function, so that its loops share wha
             for code in range(base):
                 for page in root[which + code * per_child : which + (code + 1) * per_child]:
                     for bucket in range(size):
-                        if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, admitted):
+                        if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, bits):
                             out[beam, code] = True
                             break
                     if out[beam, code]:
@@ -209,11 +245,17 @@ def live(  # noqa: PLR0912  (compiled: one function, so that its loops share wha
 
 
 @njit(cache=True, nogil=True)
-def _any(first: int, count: int, slots: Slots, admitted: npt.NDArray[np.bool_]) -> bool:
+def _any(first: int, count: int, slots: Slots, bits: npt.NDArray[np.uint8]) -> bool:
     for leaf in range(first, first + count):  # noqa: SIM110  (compiled: a plain loop is what it becomes)
-        if admitted[slots[leaf]]:
+        if _bit(bits, slots[leaf]):
             return True
     return False
+
+
+@njit(cache=True, nogil=True)
+def _bit(bits: npt.NDArray[np.uint8], slot: int) -> int:
+    bit: int = bits[slot >> 3] >> (slot & 7) & 1
+    return bit
 
 
 @njit(cache=True, nogil=True)

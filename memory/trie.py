@@ -36,7 +36,7 @@ class Pool:
     """The leaves of the buckets. Those below `used` belong to some version and are never written again."""
 
     keys: npt.NDArray[np.int64]  # [capacity]
-    slots: npt.NDArray[np.int32]  # [capacity]
+    slots: npt.NDArray[np.int32]  # [capacity + buckets.AT_ONCE], 0 where unused
     used: npt.NDArray[np.int32]  # [1]
     lock: threading.Lock = field(default_factory=threading.Lock)  # held by whoever appends here or to pages over it
 
@@ -85,8 +85,12 @@ class SortedTrie:
         out = np.zeros((len(prefixes), self.codes_per_level), np.bool_)
         if self.count:
             self._check(len(admitted))
-            child, pool = self._child_keys(level), self.pool
-            buckets.live(self.root, self.pages.ranges, pool.keys, pool.slots, self.span, child, prefixes, admitted, out)
+            child, span, pool, ranges = self._child_keys(level), self.span, self.pool, self.pages.ranges
+            if child < span:
+                buckets.live_leaves(self.root, ranges, pool.keys, pool.slots, span, child, prefixes, admitted, out)
+            else:
+                bits = np.packbits(admitted, bitorder="little")
+                buckets.live_buckets(self.root, ranges, pool.slots, span, child, prefixes, bits, out)
         return out
 
     def best_children(
@@ -204,7 +208,7 @@ def _built(codes: int, levels: int, end_slot: int, leaves: _Leaves) -> SortedTri
     pages, size = codes ** (head - head // 2), codes ** (head // 2)
     span = codes ** (levels - head)
     room = count + max(count // 2, SLACK_LEAVES)
-    keys, slots = np.empty(room, np.int64), np.empty(room, np.int32)
+    keys, slots = np.empty(room, np.int64), np.zeros(room + buckets.AT_ONCE, np.int32)
     keys[:count], slots[:count] = leaves.keys, leaves.slots
     table = np.empty((pages, size, 2), np.int32)
     buckets.tabulate(leaves.keys, span, table)
