@@ -34,7 +34,7 @@ class Outcome:
     keys: npt.NDArray[np.int64]  # [W] packed IDs, best first
     log_probs: npt.NDArray[np.floating]  # [W]
     computed: int = 0  # rows that ran through the network after the prompt
-    masks_ms: float = 0.0
+    masks_ms: float = 0.0  # of CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ def ours(
     base, full = catalogue.shape.codes, decoder.codes > catalogue.shape.codes
     prefixes, log_probs, masks = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32), 0.0
     for level in range(levels or decoder.levels):
-        started = time.perf_counter()
+        started = time.thread_time()
         admitted = catalogue.everything if admitted is None else admitted
         live = catalogue.trie.live_children(prefixes, level, admitted)
-        masks += time.perf_counter() - started
+        masks += time.thread_time() - started
         if full:
             wide = np.zeros((len(live), decoder.codes), dtype=np.bool_)
             wide[:, level * base : (level + 1) * base] = live

@@ -8,101 +8,33 @@ exact (erf) form.
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import blas
 import numpy as np
-import numpy.typing as npt
 import torch
-from decoding import ALL, NONE, Catalogue, Means, Outcome, ours, plain
+from decoding import ALL, NONE, Catalogue, Means, ours, plain
 from peers import Peer, peers
+from proposer_answers import bytes_agree, exactness
 from proposer_artefact import artefacts
 from proposer_load import under_load
+from proposer_moments import masks, moments
 from proposer_serving import served_under_load
+from proposer_turns import IN_A_ROW, ROUNDS, Bench, medians, of_pairs, turns
 from report import Report
 from rich.console import Console
-from transformer import SPECIAL, PlainTransformer, Shape, packed, random_transformer, trained_transformer
+from transformer import SPECIAL, Shape, packed, random_transformer, trained_transformer
 
 from adgram.kernels.native.decoder import CompiledDecoder
-from adgram.kernels.native.library import instruction_set, load
+from adgram.kernels.native.library import load
 
 ITEMS = 100_000
-ROUNDS = 21
-IN_A_ROW = 3  # calls of one contender before the next has its turn
 PEER_EVERY = 4  # rounds, and then one call; peers take seconds where others take milliseconds
 REFERENCE_GFLOP = {32: 0.953, 128: 2.266}
 ON_REFERENCE = {32: 1.25, 128: 1.15}
 ON_OURS = {32: 0.85, 128: 0.75}
-JUDGED = 2_000  # histories that int8 is judged on
 CONSOLE = Console()
-
-Clock = Callable[[], float]
-
-
-@dataclass(slots=True)
-class Bench:
-    """One network and its catalogue, in every way of running it."""
-
-    shape: Shape
-    model: PlainTransformer
-    catalogue: Catalogue
-    weights: str  # where the weights come from
-    prompts: list[npt.NDArray[np.int64]]  # of the shape's full length, to be timed
-    histories: list[npt.NDArray[np.int64]]  # of any length, to be judged
-    answers: list[npt.NDArray[np.int32]] | None  # [L] the ID that followed each history, where known
-    prompt_answers: list[npt.NDArray[np.int32]] | None  # likewise for the prompts
-    report: Report
-    fp32: CompiledDecoder = field(init=False)
-    int8: CompiledDecoder = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.fp32 = CompiledDecoder(packed(self.model))
-        self.int8 = CompiledDecoder(packed(self.model), int8=True)
-
-    def prompt(self, number: int) -> npt.NDArray[np.int64]:
-        return self.prompts[number % len(self.prompts)]
-
-    def request(
-        self,
-        decoder: CompiledDecoder,
-        width: int,
-        means: Means = ALL,
-        admitted: npt.NDArray[np.bool_] | None = None,
-    ) -> Callable[[int], Outcome]:
-        return lambda number: ours(
-            decoder, self.catalogue, decoder.read_tokens(self.prompt(number)), width, means, admitted
-        )
-
-
-def turns(
-    contenders: Mapping[str, Callable[[int], object]], clock: Clock, rounds: int
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Milliseconds of each contender's calls. [rounds, IN_A_ROW]
-
-    Rounds, so that a busy moment falls on all alike; calls in a row, since a server also decodes one request after
-    another, and the weights that the last one used are at hand. The first of a turn finds them displaced by others'.
-    """
-    times = {name: np.empty((rounds, IN_A_ROW)) for name in contenders}
-    for number in range(-2, rounds):  # two to warm up
-        for name, call in contenders.items():
-            for again in range(IN_A_ROW):
-                started = clock()
-                call(number)
-                if number >= 0:
-                    times[name][number, again] = (clock() - started) * 1e3
-    return times
-
-
-def medians(contenders: Mapping[str, Callable[[int], object]], clock: Clock, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each contender over all its calls; see `turns`."""
-    return {name: float(np.median(times)) for name, times in turns(contenders, clock, rounds).items()}
-
-
-def of_pairs(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float:
-    """The median over rounds of one's median turn over the other's in the same round. [rounds, M] each"""
-    return float(np.median(np.median(ours, axis=1) / np.median(theirs, axis=1)))
 
 
 def against_reference(bench: Bench, others: list[Peer]) -> None:
@@ -191,109 +123,6 @@ def two_threads(bench: Bench) -> None:
         bench.report.add(f"W={width}: {way}, 2 threads, wall", median, "ms", "median")
 
 
-def exactness(bench: Bench, rounds: int = 3) -> None:
-    """Ours against PyTorch in float64, with room for one more beam to see which calls were close."""
-    exact = PlainTransformer(bench.shape).double().eval()
-    exact.load_state_dict(bench.model.state_dict())
-    wrong = worst = invalid = 0.0
-    known = set(bench.catalogue.trie.pack(bench.catalogue.sids).tolist())
-    for number in range(rounds):
-        for width in (32, 128):
-            found = bench.request(bench.fp32, width)(number)
-            truth = plain(exact.requires_grad_(False), bench.catalogue, bench.prompt(number), width)
-            scores = dict(zip(truth.keys.tolist(), truth.log_probs.tolist(), strict=True))
-            bar = min(scores.values())
-            for key, log_prob in zip(found.keys.tolist(), found.log_probs.tolist(), strict=True):
-                invalid += key not in known
-                if key in scores:
-                    worst = max(worst, abs(log_prob - scores[key]))
-                else:
-                    wrong += abs(log_prob - bar) > 1e-5
-    how = f"against PyTorch in float64, {rounds} prompts, W=32 and 128"
-    bench.report.add("fp32: beams not in the reference's top W", wrong, "beams", how, to_reach=0)
-    bench.report.add("fp32: greatest difference of a score", worst, "nat", how, to_reach=1e-4)
-    bench.report.add("fp32: invalid IDs", invalid, "IDs", how, to_reach=0)
-
-
-def bytes_agree(bench: Bench) -> None:
-    """Overlap of int8 beams with fp32 beams, and recall where answers are known."""
-    report, catalogue = bench.report, bench.catalogue
-    asked = bench.histories[:JUDGED]
-    for width in (32, 128):
-        shares: list[float] = []
-        hits = np.zeros(2)
-        for number, history in enumerate(asked):
-            pair = [ours(each, catalogue, each.read_tokens(history), width) for each in (bench.fp32, bench.int8)]
-            shares.append(len(np.intersect1d(pair[0].keys, pair[1].keys)) / len(pair[0].keys))
-            if bench.answers is not None:
-                answer = catalogue.trie.pack(bench.answers[number][None])[0]
-                hits += [answer in each.keys[:10] for each in pair]
-        how = f"{len(asked):,} histories, {bench.weights}"
-        trained = bench.answers is not None
-        report.add(
-            f"W={width}: int8 beams that are fp32 beams", float(np.mean(shares)), "share", how, better="higher",
-            to_reach=0.98 if trained else None,
-        )  # fmt: skip
-        if trained:
-            recall = hits / len(asked)
-            report.add(
-                f"W={width}: R@10 lost to int8", float(abs(recall[0] - recall[1])), "recall",
-                f"{how}; fp32 {recall[0]:.4f}, int8 {recall[1]:.4f}", to_reach=0.001,
-            )  # fmt: skip
-
-
-def moments(bench: Bench) -> None:
-    """The first code, a returning user, a wide beam, a thin admission, the prompt alone."""
-    report, library, catalogue = bench.report, load(), bench.catalogue
-    cached = bench.fp32.read_tokens(bench.prompt(0))
-    peaks: list[float] = []
-    contenders: dict[str, Callable[[int], object]] = {
-        "peak": lambda _: peaks.append(library.adgram_fma_peak(0.005) if library else 0.0),
-        "first": lambda number: ours(bench.fp32, catalogue, bench.fp32.read_tokens(bench.prompt(number)), 32, levels=1),
-        "prefill": lambda number: bench.fp32.read_tokens(bench.prompt(number)),
-        "returning 32": lambda _: ours(bench.fp32, catalogue, cached, 32),
-        "returning 128": lambda _: ours(bench.fp32, catalogue, cached, 128),
-        "wide": bench.request(bench.fp32, 512),
-        "all": bench.request(bench.fp32, 128),
-        "percent": bench.request(bench.fp32, 128, admitted=catalogue.percent),
-    }
-    times = medians(contenders, time.perf_counter, ROUNDS)
-    peak = float(np.median(peaks))
-    executed = prefill_gflop(bench.shape)
-    share = executed / (times["prefill"] / 1e3) / peak
-    found = bench.request(bench.fp32, 128, admitted=catalogue.percent)(0)
-    usual = bench.request(bench.fp32, 128)(0)
-    report.add(
-        "FMA peak, 1 thread", peak, "GFLOP/s", f"our own loop on registers, {instruction_set()}", better="higher"
-    )
-    report.add("first code decided", times["first"], "ms", "W=32, prompt and first level, wall p50", to_reach=10)
-    report.add(
-        "prefill, share of the FMA peak", share, "share", f"{executed:.3f} GFLOP executed in {times['prefill']:.2f} ms",
-        better="higher", to_reach=0.60,
-    )  # fmt: skip
-    report.add("W=32: returning user", times["returning 32"], "ms", "context kept, three levels, wall")
-    report.add("W=128: returning user", times["returning 128"], "ms", "context kept, three levels, wall")
-    report.add("W=512: ours fp32", times["wide"], "ms", f"{bench.weights}, wall")
-    report.add(
-        "admission of 1 %: extra cost", times["percent"] / times["all"] - 1, "share", "W=128, beside all admitted",
-        to_reach=0.05,
-    )  # fmt: skip
-    report.add("admission of 1 %: valid beams", len(found.keys), "beams", "W=128", better="higher", to_reach=128)
-    report.add("trie masks, share of a request", usual.masks_ms / times["all"], "share", "W=128, 3 levels, 100,000 IDs")
-    report.add("W=128: rows through the network", usual.computed, "rows", "of 256 beams after the prompt")
-
-
-def prefill_gflop(shape: Shape) -> float:
-    """What our prefill executes: the first layer's queries, keys and values come from a table, and only the last row
-    goes beyond the last layer's keys and values."""
-    rows, width = shape.prompt, shape.width
-    block = 2 * rows * (width * width + 2 * width * shape.feed)  # out, up, down
-    attention = 2 * 2 * width * rows * (rows + 1) // 2  # each row over itself and what came before
-    one = 2 * (2 * width * width + 2 * width * shape.feed + shape.codes * width) + 4 * width * rows
-    total = (shape.layers - 1) * (block + attention) + (shape.layers - 2) * 2 * rows * 3 * width * width
-    return (total + 2 * rows * 2 * width * width + one) / 1e9
-
-
 def cropped_head(report: Report) -> None:
     """3 codes of 8,192, W=128: our head against one that scores all levels' codes and is masked afterwards."""
     shape = Shape(codes=8192)
@@ -360,6 +189,7 @@ def main() -> None:
     for part in (
         lambda: against_reference(bench, others),
         lambda: moments(bench),
+        lambda: masks(bench),
         lambda: two_threads(bench),
         lambda: exactness(bench),
         lambda: bytes_agree(bench),

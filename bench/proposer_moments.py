@@ -1,0 +1,81 @@
+"""Moments of a request: first code, returning user, wide beam, thin admission, the prompt alone, the masks."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from decoding import ours
+from proposer_turns import ROUNDS, Bench, medians
+from transformer import Shape
+
+from adgram.kernels.native.library import instruction_set, load
+
+MASKS = 0.005  # of a request, at 100,000 IDs
+
+
+def moments(bench: Bench) -> None:
+    """The first code, a returning user, a wide beam, a thin admission, the prompt alone."""
+    report, library, catalogue = bench.report, load(), bench.catalogue
+    cached = bench.fp32.read_tokens(bench.prompt(0))
+    peaks: list[float] = []
+    contenders: dict[str, Callable[[int], object]] = {
+        "peak": lambda _: peaks.append(library.adgram_fma_peak(0.005) if library else 0.0),
+        "first": lambda number: ours(bench.fp32, catalogue, bench.fp32.read_tokens(bench.prompt(number)), 32, levels=1),
+        "prefill": lambda number: bench.fp32.read_tokens(bench.prompt(number)),
+        "returning 32": lambda _: ours(bench.fp32, catalogue, cached, 32),
+        "returning 128": lambda _: ours(bench.fp32, catalogue, cached, 128),
+        "wide": bench.request(bench.fp32, 512),
+        "all": bench.request(bench.fp32, 128),
+        "percent": bench.request(bench.fp32, 128, admitted=catalogue.percent),
+    }
+    times = medians(contenders, time.perf_counter, ROUNDS)
+    peak = float(np.median(peaks))
+    executed = prefill_gflop(bench.shape)
+    share = executed / (times["prefill"] / 1e3) / peak
+    found = bench.request(bench.fp32, 128, admitted=catalogue.percent)(0)
+    usual = bench.request(bench.fp32, 128)(0)
+    report.add(
+        "FMA peak, 1 thread", peak, "GFLOP/s", f"our own loop on registers, {instruction_set()}", better="higher"
+    )
+    report.add("first code decided", times["first"], "ms", "W=32, prompt and first level, wall p50", to_reach=10)
+    report.add(
+        "prefill, share of the FMA peak", share, "share", f"{executed:.3f} GFLOP executed in {times['prefill']:.2f} ms",
+        better="higher", to_reach=0.60,
+    )  # fmt: skip
+    report.add("W=32: returning user", times["returning 32"], "ms", "context kept, three levels, wall")
+    report.add("W=128: returning user", times["returning 128"], "ms", "context kept, three levels, wall")
+    report.add("W=512: ours fp32", times["wide"], "ms", f"{bench.weights}, wall")
+    report.add(
+        "admission of 1 %: extra cost", times["percent"] / times["all"] - 1, "share", "W=128, beside all admitted",
+        to_reach=0.05,
+    )  # fmt: skip
+    report.add("admission of 1 %: valid beams", len(found.keys), "beams", "W=128", better="higher", to_reach=128)
+    report.add("W=128: rows through the network", usual.computed, "rows", "of 256 beams after the prompt")
+
+
+def masks(bench: Bench) -> None:
+    """What the trie takes of a request, amid the request: caches hold what the network left of them."""
+    for width in (32, 128):
+        for share, admitted in (("all", bench.catalogue.everything), ("1 %", bench.catalogue.percent)):
+            request = bench.request(bench.fp32, width, admitted=admitted)
+            shares = []
+            for number in range(ROUNDS):
+                started = time.process_time()
+                found = request(number)
+                shares.append(found.masks_ms / (time.process_time() - started) / 1e3)
+            report_as = f"trie masks amid a request, W={width}, {share} admitted"
+            bench.report.add(
+                report_as, float(np.median(shares)), "share",
+                f"CPU, 3 levels, {len(bench.catalogue.sids):,} IDs, median of {ROUNDS}", to_reach=MASKS,
+            )  # fmt: skip
+
+
+def prefill_gflop(shape: Shape) -> float:
+    """What our prefill executes: the first layer's queries, keys and values come from a table, and only the last row
+    goes beyond the last layer's keys and values."""
+    rows, width = shape.prompt, shape.width
+    block = 2 * rows * (width * width + 2 * width * shape.feed)  # out, up, down
+    attention = 2 * 2 * width * rows * (rows + 1) // 2  # each row over itself and what came before
+    one = 2 * (2 * width * width + 2 * width * shape.feed + shape.codes * width) + 4 * width * rows
+    total = (shape.layers - 1) * (block + attention) + (shape.layers - 2) * 2 * rows * 3 * width * width
+    return (total + 2 * rows * 2 * width * width + one) / 1e9
