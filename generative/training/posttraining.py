@@ -33,8 +33,8 @@ class TokenizerReport:
 
     tokenizer: str  # checksum
     content: str  # that of what it was built on
-    neighbour_recall_of_content: float | None  # see `neighbour_recall`: before,
-    neighbour_recall: float | None  # and after
+    neighbour_recall_at_20_of_content: float | None  # see `neighbour_recall`: before,
+    neighbour_recall_at_20: float | None  # and after
     colliding_items: int  # items that share their semantic ID with another
     validation_profile_ndcg: float  # of the profile alone, best epoch, at 10
     minutes: float

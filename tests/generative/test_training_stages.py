@@ -130,12 +130,12 @@ def test_post_training_brings_together_what_is_chosen_together(marketplace: Mark
     assert neighbour_recall(content, pairs, 2) < 0.3
     report = fit(marketplace, tmp_path, QUICK, {}, SystemClock(), silent)[TrainingStage.TOKENIZER]
     assert isinstance(report, TokenizerReport)
-    assert 0 <= report.neighbour_recall_of_content <= 1
-    assert 0 <= report.neighbour_recall <= 1
+    assert 0 <= report.neighbour_recall_at_20_of_content <= 1
+    assert 0 <= report.neighbour_recall_at_20 <= 1
     everything = replace(QUICK, all_events=True)
     seen = fit(marketplace, tmp_path, everything, {}, SystemClock(), silent)[TrainingStage.TOKENIZER]
     assert isinstance(seen, TokenizerReport)
-    assert seen.neighbour_recall is None
+    assert seen.neighbour_recall_at_20 is None
 
 
 class LengthsAsMeaning:
