@@ -84,7 +84,10 @@ def _read(end: Connection, seconds: float) -> None:
 
 
 def _add_latencies(report: Report, name: str, found: Latencies, wanted: dict[float, float], base: str) -> None:
-    how = f"{base}; {len(found.took_ms):,} reads, p50 {found.percentile(50):.2f} ms"
+    how = (
+        f"{base}; {len(found.took_ms):,} reads, p50 {found.percentile(50):.2f} ms; of CPU p50 "
+        f"{np.percentile(found.cpu_ms, 50):.2f}, p99 {np.percentile(found.cpu_ms, 99):.2f} ms"
+    )
     for share in (99, 99.9):
         report.add(f"{name}, p{share:g}", found.percentile(share), "ms", how, to_reach=wanted.get(share))
     report.add(f"{name}, recall@50", found.recall, "", "against exact", better="higher", to_reach=0.95)

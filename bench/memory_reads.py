@@ -122,6 +122,7 @@ class Latencies:
     """How long reads took, and what share of the true nearest they found."""
 
     took_ms: npt.NDArray[np.float64]
+    cpu_ms: npt.NDArray[np.float64]  # of the reading thread alone: what a machine without other work would need
     recall: float
 
     def percentile(self, share: float) -> float:
@@ -204,17 +205,18 @@ class Reader:
 
 def measured(follower: Follower, reader: Reader, seconds: float, rate: float) -> Latencies:
     """Reads at a steady rate for so long, each from the newest version."""
-    took, number, began = [], 0, time.perf_counter()
+    took, cpu, number, began = [], [], 0, time.perf_counter()
     while (now := time.perf_counter()) - began < seconds:
         due = began + number / rate
         if now < due:
             time.sleep(due - now)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.thread_time()
         read = reader.read(number, follower.current())
+        cpu.append((time.thread_time() - used) * 1_000)
         took.append((time.perf_counter() - start) * 1_000)
         assert len(read) == TOP and all(item is not None for item, _ in read)
         number += 1
-    return Latencies(np.array(took), reader.recall(follower.current(), 100))
+    return Latencies(np.array(took), np.array(cpu), reader.recall(follower.current(), 100))
 
 
 @dataclass(frozen=True, slots=True)
