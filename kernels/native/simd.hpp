@@ -16,7 +16,8 @@ namespace ADGRAM_SET {
 
 #if defined(ADGRAM_AVX512)
 using Floats = __m512;
-using Ints = __m512i;
+// Of the lanes' own type and not __m512i: GCC keeps an array of those in memory, since it reads them as lanes elsewhere.
+using Ints = int32_t __attribute__((vector_size(64)));
 constexpr int kLanes = 16;
 constexpr int kTileRows = 14;  // 14 x 2 accumulators, 2 weights and a broadcast fill 31 of 32 registers
 
@@ -39,12 +40,12 @@ inline Floats quotient(Floats a, Floats b) {
 }
 inline Floats rounded(Floats v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline Floats times_power_of_two(Floats v, Floats power) { return _mm512_scalef_ps(v, power); }
-inline Ints int_zero() { return _mm512_setzero_si512(); }
-inline Ints int_load(const void* p) { return _mm512_loadu_si512(p); }
-inline Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
+inline Ints int_zero() { return (Ints)_mm512_setzero_si512(); }
+inline Ints int_load(const void* p) { return (Ints)_mm512_loadu_si512(p); }
+inline Floats to_floats(Ints v) { return _mm512_cvtepi32_ps((__m512i)v); }
 // Four products of an unsigned and a signed byte are added to each 32-bit lane.
 inline Ints dot_bytes(Ints total, int32_t four_activations, Ints weights) {
-    return _mm512_dpbusd_epi32(total, _mm512_set1_epi32(four_activations), weights);
+    return (Ints)_mm512_dpbusd_epi32((__m512i)total, _mm512_set1_epi32(four_activations), (__m512i)weights);
 }
 inline void store_bytes(uint8_t* p, Floats v) {  // v in 0 ... 255
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32(v)));
