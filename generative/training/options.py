@@ -34,7 +34,7 @@ class TrainingOptions:
     dropout: float = 0.5
     interest_epochs: int = 20
     code_epochs: int = 12
-    preference_epochs: int = 3
+    preference_epochs: int = 6
     threads: int = 1
 
 
