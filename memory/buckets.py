@@ -164,7 +164,7 @@ def remove(
 
 
 @njit(cache=True, nogil=True)
-def live_leaves(
+def live(  # noqa: PLR0912  (compiled: one function, so that its loops share what they look up)
     root: Table,
     ranges: Table,
     keys: Keys,
@@ -177,59 +177,26 @@ def live_leaves(
 ) -> None:
     """Afterwards `out` [W, K], False before, tells which children hold an admitted leaf, `child` keys under each.
 
-    For children smaller than a bucket, which all lie in one.
+    Every child is looked at only until its first admitted leaf, so that a broad admission costs next to nothing.
     """
     size, base = ranges.shape[1], out.shape[1]
     for beam in range(len(prefixes)):
         first = prefixes[beam] * child * base
         which, entry = first // span // size, first // span % size
-        start, count = ranges[root[which], entry]
-        for leaf in range(start, start + count):
-            if keys[leaf] >= first:
-                code = (keys[leaf] - first) // child
-                if code >= base:
-                    break
-                if admitted[slots[leaf]]:
-                    out[beam, code] = True
-
-
-@njit(cache=True, nogil=True)
-def live_buckets(  # noqa: PLR0912  (compiled: one function, so that its loops share what they look up)
-    root: Table,
-    ranges: Table,
-    slots: Slots,
-    span: int,
-    child: int,
-    prefixes: Keys,
-    bits: npt.NDArray[np.uint8],
-    out: npt.NDArray[np.bool_],
-) -> None:
-    """As live_leaves, for children of a bucket or more. `bits` is the admission, eight items a byte, lowest bit first:
-    its leaves lie anywhere, so an eighth of the memory is what makes the looks cheap.
-
-    A child of one bucket, which has few leaves, is looked at without a branch: nobody can foretell which are admitted.
-    A larger one is looked at only until its first admitted leaf.
-    """
-    size, base, last = ranges.shape[1], out.shape[1], 8 * len(bits) - 1
-    for beam in range(len(prefixes)):
-        first = prefixes[beam] * child * base
-        which, entry = first // span // size, first // span % size
-        if child == span and base <= size:
-            page = root[which]
-            for code in range(base):
-                leaf, count = ranges[page, entry + code, 0], ranges[page, entry + code, 1]
-                # What lies behind a bucket is another's leaf, perhaps of an item that this admission does not know.
-                found = _bit(bits, min(slots[leaf], last)) & (count > 0)
-                found |= _bit(bits, min(slots[leaf + 1], last)) & (count > 1)
-                found |= _bit(bits, min(slots[leaf + 2], last)) & (count > 2)
-                if count > AT_ONCE:
-                    found |= _any(leaf + AT_ONCE, count - AT_ONCE, slots, bits)
-                out[beam, code] = found
+        if child < span:  # the children share one bucket
+            start, count = ranges[root[which], entry]
+            for leaf in range(start, start + count):
+                if keys[leaf] >= first:
+                    code = (keys[leaf] - first) // child
+                    if code >= base:
+                        break
+                    if admitted[slots[leaf]]:
+                        out[beam, code] = True
         elif child // span < size:  # all children lie in one page
             page, per_child = root[which], child // span
             for code in range(base):
                 for bucket in range(entry + code * per_child, entry + (code + 1) * per_child):
-                    if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, bits):
+                    if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, admitted):
                         out[beam, code] = True
                         break
         else:  # a child is one page or several
@@ -237,7 +204,7 @@ def live_buckets(  # noqa: PLR0912  (compiled: one function, so that its loops s
             for code in range(base):
                 for page in root[which + code * per_child : which + (code + 1) * per_child]:
                     for bucket in range(size):
-                        if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, bits):
+                        if _any(ranges[page, bucket, 0], ranges[page, bucket, 1], slots, admitted):
                             out[beam, code] = True
                             break
                     if out[beam, code]:
@@ -245,11 +212,42 @@ def live_buckets(  # noqa: PLR0912  (compiled: one function, so that its loops s
 
 
 @njit(cache=True, nogil=True)
-def _any(first: int, count: int, slots: Slots, bits: npt.NDArray[np.uint8]) -> bool:
+def _any(first: int, count: int, slots: Slots, admitted: npt.NDArray[np.bool_]) -> bool:
     for leaf in range(first, first + count):  # noqa: SIM110  (compiled: a plain loop is what it becomes)
-        if _bit(bits, slots[leaf]):
+        if admitted[slots[leaf]]:
             return True
     return False
+
+
+@njit(cache=True, nogil=True)
+def live_buckets(
+    root: Table,
+    ranges: Table,
+    slots: Slots,
+    prefixes: Keys,
+    bits: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.bool_],
+) -> None:
+    """As `live`, where every child is a bucket of one page, for admissions that nobody can foretell leaf by leaf.
+
+    Small buckets are looked at without a branch, and `bits` is the admission with eight items a byte, lowest bit first:
+    its leaves lie anywhere, so an eighth of the memory is what makes the looks cheap.
+    """
+    size, base, last = ranges.shape[1], out.shape[1], 8 * len(bits) - 1
+    for beam in range(len(prefixes)):
+        first = prefixes[beam] * base
+        page, entry = root[first // size], first % size
+        for code in range(base):
+            leaf, count = ranges[page, entry + code, 0], ranges[page, entry + code, 1]
+            # What lies behind a bucket is another's leaf, perhaps of an item that this admission does not know.
+            found = _bit(bits, min(slots[leaf], last)) & (count > 0)
+            found |= _bit(bits, min(slots[leaf + 1], last)) & (count > 1)
+            found |= _bit(bits, min(slots[leaf + 2], last)) & (count > 2)
+            more, end = leaf + AT_ONCE, leaf + count
+            while more < end and not found:
+                found |= _bit(bits, slots[more])
+                more += 1
+            out[beam, code] = found
 
 
 @njit(cache=True, nogil=True)

@@ -58,7 +58,7 @@ def test_children_equal_a_walk_over_all_admitted_items(played, admitted, data):
     """A child lives exactly when an admitted item's ID starts with its prefix, and its worth is the best of these."""
     trie, naive, base, levels, sid = played
     level = data.draw(st.integers(0, levels - 1))
-    prefixes = [codes[:level] for codes in data.draw(st.lists(sid, min_size=1, max_size=5))]
+    prefixes = [codes[:level] for codes in data.draw(st.lists(sid, min_size=1, max_size=12))]
     packed = np.asarray([_packed(prefix, base) for prefix in prefixes], np.int64)
     bits = np.isin(np.arange(SLOTS), list(admitted))
     worths = np.random.default_rng(len(naive)).normal(size=SLOTS).astype(np.float32)
@@ -69,6 +69,28 @@ def test_children_equal_a_walk_over_all_admitted_items(played, admitted, data):
     assert trie.live_children(packed, level, bits).tolist() == [[bool(slots) for slots in row] for row in below]
     best = trie.best_children(packed, level, np.where(bits, worths, np.float32(-np.inf))).tolist()
     assert best == [[max((worths[s] for s in slots), default=-np.inf) for slots in row] for row in below]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("count", [300, 3_000])
+def test_masks_of_many_beams_equal_a_walk_in_every_version(share, count):
+    """Buckets of none to many leaves, thin to full admissions, and a version to which later items mean nothing."""
+    rng = np.random.default_rng(count)
+    sids = rng.integers(0, 16, (count, 3)).astype(np.int32)
+    before = SortedTrie.empty(16).inserted(sids[: count - 40], np.arange(count - 40, dtype=np.int32))
+    after = before
+    for slot in range(count - 40, count):
+        after = after.inserted(sids[slot : slot + 1], np.asarray([slot], np.int32))
+    for trie, known in ((before, count - 40), (after, count)):
+        admitted = rng.random(known) < share
+        for level in range(3):
+            prefixes = np.unique(before.pack(sids[:, :level])) if level else np.zeros(1, np.int64)
+            expected = np.zeros((len(prefixes), 16), np.bool_)
+            for sid in sids[:known][admitted]:
+                expected[np.searchsorted(prefixes, before.pack(sid[None, :level])[0] if level else 0), sid[level]] = (
+                    True
+                )
+            assert np.array_equal(trie.live_children(prefixes, level, admitted), expected)
 
 
 @given(churn(), st.data())
