@@ -169,15 +169,15 @@ def eager(marketplace: Marketplace, minutes: float, asked: int, out: Path, conso
 def eager_ranks(
     model: PlainTransformer, study: Studied, trie: SortedTrie, asked: HeldOut, beams: int
 ) -> npt.NDArray[np.int64]:
-    """How many semantic IDs the eager search finds before each target's, histories masked; `beams` where none is."""
+    """How many semantic IDs the eager search finds before each target's, histories masked; TOP or more where none is."""
     compiled, codes = CompiledDecoder(packed(model)), study.codebooks.shape[1]
     keys = study.sids.astype(np.int64) @ (codes ** np.arange(study.sids.shape[1] - 1, -1, -1))
-    ranks = np.full(len(asked.targets), beams)
+    ranks = np.full(len(asked.targets), max(beams, TOP))
     for row, (history, target) in enumerate(zip(asked.histories, asked.targets.tolist(), strict=True)):
         admitted = np.ones(len(keys), dtype=np.bool_)
         admitted[history] = False
         found = np.flatnonzero(eager_search(compiled, prompt_of(history, study), trie, admitted, beams) == keys[target])
-        ranks[row] = found[0] if len(found) else beams
+        ranks[row] = found[0] if len(found) else max(beams, TOP)
     return ranks
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...kernels.reference import masked_log_softmax
 from ..decoder import SemanticDecoder
 from .catalogue_tree import CatalogueTree
-from .evaluation import gains
+from .evaluation import TOP, gains
 from .schedule import padded
 
 _USERS = 256  # searched at once
@@ -100,16 +100,17 @@ def searched_ranks(
     targets: npt.NDArray[np.int64],
     width: int,
 ) -> npt.NDArray[np.int64]:
-    """How many semantic IDs the search finds before each target's, items of the histories masked; `width` where it is
-    not found. [U]"""
-    ranks = np.full(len(histories), width, dtype=np.int64)
+    """How many semantic IDs the search finds before each target's, items of the histories masked; TOP or more where it
+    is not found. [U]"""
+    missed = max(width, TOP)
+    ranks = np.full(len(histories), missed, dtype=np.int64)
     for start in range(0, len(histories), _USERS):
         chunk = histories[start : start + _USERS]
         found = search_all(decoder, read_all(decoder, vectors, chunk), tree, chunk, width)
         aims = tree.sids[torch.from_numpy(targets[start : start + _USERS])]  # [U, L]
         places = tree.prefixes[-1][tree.places(aims)[-1]]
         hit = (found.prefixes == places[:, None]) & (found.codes == aims[:, -1:]) & torch.isfinite(found.log_probs)
-        first = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), width)
+        first = torch.where(hit.any(dim=1), hit.int().argmax(dim=1), missed)
         ranks[start : start + _USERS] = first.numpy()
     return ranks
 

@@ -15,7 +15,7 @@ from adgram.generative.decoder import DecoderShape, SemanticDecoder
 from adgram.generative.fusion import Fusion, mixed, normalised
 from adgram.generative.tokenizer import load_encoder
 from adgram.generative.training.baselines import TUNED_KNN, ItemKnn, KnnSettings
-from adgram.generative.training.batched import read_all, search_all
+from adgram.generative.training.batched import read_all, search_all, searched_ranks
 from adgram.generative.training.blending import fitted_fusion
 from adgram.generative.training.catalogue_tree import CatalogueTree
 from adgram.generative.training.companionship import best_settings
@@ -87,6 +87,19 @@ def test_searching_for_many_finds_what_serving_finds_for_each(decoder: SemanticD
             both = found.prefixes[user] * SHAPE.codes + found.codes[user]
             assert both[:live].tolist() == packed.tolist()
             assert found.log_probs[user][:live].tolist() == pytest.approx(beams.log_probs.tolist(), abs=1e-5)
+
+
+def test_a_target_that_a_narrow_search_misses_is_no_hit(decoder: SemanticDecoder):
+    """With fewer beams than places that count, a missed target ranks behind all of them; a found one where it was
+    found."""
+    rng = np.random.default_rng(2)
+    sids = np.unique(rng.integers(0, SHAPE.codes, (60, SHAPE.levels)), axis=0).astype(np.int32)
+    vectors = torch.from_numpy(rng.standard_normal((len(sids), SHAPE.vector_width)).astype(np.float32))
+    tree, histories = CatalogueTree.of(sids, SHAPE.codes), [np.array([1, 2])] * len(sids)
+    with torch.inference_mode():
+        ranks = searched_ranks(decoder, vectors, tree, histories, np.arange(len(sids)), 3)
+    assert sorted(ranks[ranks < TOP].tolist()) == [0, 1, 2]
+    assert (np.delete(ranks, np.flatnonzero(ranks < TOP)) == TOP).all()
 
 
 def test_sources_of_a_pool_are_probabilities(pool: Pool):
