@@ -169,7 +169,7 @@ def eager(marketplace: Marketplace, minutes: float, asked: int, out: Path, conso
 def eager_ranks(
     model: PlainTransformer, study: Studied, trie: SortedTrie, asked: HeldOut, beams: int
 ) -> npt.NDArray[np.int64]:
-    """How many semantic IDs the eager search finds before each target's, histories masked; TOP or more where none is."""
+    """How many IDs the eager search finds before each target's, histories masked; TOP or more where none is."""
     compiled, codes = CompiledDecoder(packed(model)), study.codebooks.shape[1]
     keys = study.sids.astype(np.int64) @ (codes ** np.arange(study.sids.shape[1] - 1, -1, -1))
     ranks = np.full(len(asked.targets), max(beams, TOP))
