@@ -173,18 +173,12 @@ def main() -> None:
         filler = rng.integers(0, shape.codes, (ITEMS - len(trained.sids), shape.levels)).astype(np.int32)
         catalogue = Catalogue.of(shape, np.concatenate((trained.sids, filler)))
         notes = f"{trained.notes}, random IDs up to {ITEMS:,}"
-        full = [place for place, history in enumerate(trained.histories) if len(history) == shape.prompt]
-        prompts = [trained.histories[place] for place in full]
-        followed = [trained.answers[place] for place in full]
-        bench = Bench(
-            shape, trained.model, catalogue, notes, prompts, trained.histories, trained.answers, followed, report
-        )
+        prompts = [history for history in trained.histories if len(history) == shape.prompt]
+        bench = Bench(shape, trained.model, catalogue, notes, prompts, trained.histories, trained.answers, report)
     else:
         catalogue = Catalogue.of(shape, rng.integers(0, shape.codes, (ITEMS, shape.levels)).astype(np.int32))
         prompts = list(rng.integers(SPECIAL, shape.vocabulary, (200, shape.prompt)))
-        bench = Bench(
-            shape, random_transformer(shape, 1), catalogue, "random weights", prompts, prompts, None, None, report
-        )
+        bench = Bench(shape, random_transformer(shape, 1), catalogue, "random weights", prompts, prompts, None, report)
     others = peers(options.peers, bench.model, catalogue.sids) if options.peers else []
     for part in (
         lambda: against_reference(bench, others),

@@ -28,7 +28,6 @@ class Bench:
     prompts: list[npt.NDArray[np.int64]]  # of the shape's full length, to be timed
     histories: list[npt.NDArray[np.int64]]  # of any length, to be judged
     answers: list[npt.NDArray[np.int32]] | None  # [L] the ID that followed each history, where known
-    prompt_answers: list[npt.NDArray[np.int32]] | None  # likewise for the prompts
     report: Report
     fp32: CompiledDecoder = field(init=False)
     int8: CompiledDecoder = field(init=False)
