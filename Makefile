@@ -52,7 +52,7 @@ study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (
 bench-needs: .venv/ready ## needs in words, Chinese and English, beside BM25 and dense retrieval: about 15 minutes the first time
 	$(BIN)/python bench/needs.py --out runs/bench/needs
 
-bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR')
+bench-proposer: .venv/ready ## decode on this CPU beside PyTorch and under load (ARGS='--models FILE --peers DIR --served DIR …')
 	$(BIN)/python bench/proposer.py $(ARGS)
 
 bench-trie: .venv/ready ## the trie: built, changed one leaf at a time, and read under admissions: runs/bench/trie.json, 1 minute
