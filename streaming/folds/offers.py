@@ -122,7 +122,8 @@ class OfferBook:
     def restore(self, entry: Row) -> None:
         """Afterwards event times are as they were when this committed row was written; oldest rows first."""
         if entry.table is Table.OFFER:
-            self._columns.event_time[self.handle(entry.key.encode())] = entry.event_time
+            handle = self.handle(entry.key.encode())  # first of all: a new item may make the columns anew
+            self._columns.event_time[handle] = entry.event_time
             return
         block = rows.value(entry)
         assert isinstance(block, PackedOffers)

@@ -245,7 +245,7 @@ def test_a_running_system_trains_itself(local_broker: str, topic_prefix: str, ad
     stages = [word for name in ("content", "tokenizer", "decoder", "preference") for word in ("--stage", name)]
     trained = adgram_here("train", tmp_path / "log", *where, *models, *stages)
     assert trained.exception is None, trained.exception
-    assert "40 items, 480 interactions" in trained.output.replace("\n", " ")
+    assert "40 items, 480 interactions" in " ".join(trained.output.split())
     assert "neighbour recall" in trained.output
     market = Marketplace(tmp_path / "log")
     assert len(user_sequences(market)) == 60
