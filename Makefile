@@ -43,7 +43,7 @@ study-quality: .venv/ready ## recommendation quality on Amazon Beauty and Toys (
 	set -e; for name in amazon_beauty amazon_toys; do \
 		test -f runs/quality/$$name/marketplace.json || $(BIN)/adgram import amazon $(DATA)/$$name runs/quality/$$name; \
 		models=; for seed in $(SEEDS); do \
-			$(BIN)/adgram train runs/quality/$$name --models runs/quality/$$name-$$seed --minutes 50 --seed $$seed; \
+			$(BIN)/adgram train runs/quality/$$name --models runs/quality/$$name-$$seed --minutes 50 --width 128 --seed $$seed; \
 			models="$$models --models runs/quality/$$name-$$seed"; \
 		done; \
 		$(BIN)/adgram eval runs/quality/$$name $$models --out runs/quality/$$name.json; \
