@@ -13,8 +13,8 @@ demo: .venv/ready ## make a world, train, start broker, worker and engine, repla
 	$(BIN)/adgram demo runs/demo
 
 test: .venv/ready ## run every test; those that need Apache Kafka say why when they are skipped
-	$(BIN)/python -m pytest -n 2 -m "not e2e"
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -n 4 --dist worksteal --ignore=tests/e2e # many wait for brokers: more of them than cores
+	$(BIN)/python -m pytest tests/e2e
 
 check: lint test ## what CI runs: lint, types, import contracts, proto drift, then the tests
 

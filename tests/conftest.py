@@ -24,6 +24,7 @@ from adgram.streaming.local_broker import free_port, start_broker, start_milvus
 
 settings.register_profile("adgram", deadline=None)  # timings on a shared machine say nothing about correctness
 settings.load_profile("adgram")
+_KAFKA_TRIES = 3  # it takes the port above its own as well, which another test's process may have
 KAFKA_START = Path(__file__).parents[2] / "shared" / "kafka" / "start"
 
 
@@ -43,18 +44,19 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     if not KAFKA_START.exists():
         pytest.skip("needs Apache Kafka: set ADGRAM_KAFKA=host:port")
-    port = free_port()
-    folder = tmp_path_factory.mktemp("kafka")
-    command = [str(KAFKA_START), str(folder), str(port), "256"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        if not any(line.startswith("ready") for line in process.stdout):
-            pytest.skip(f"Apache Kafka did not start on port {port}")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    for _ in range(_KAFKA_TRIES):
+        port, folder = free_port(), tmp_path_factory.mktemp("kafka")
+        command = [str(KAFKA_START), str(folder), str(port), "256"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            assert process.stdout is not None
+            if any(line.startswith("ready") for line in process.stdout):
+                yield f"127.0.0.1:{port}"
+                return
+        finally:
+            process.terminate()
+            process.wait(20)
+    pytest.fail(f"Apache Kafka did not start in {_KAFKA_TRIES} tries")
 
 
 @pytest.fixture(params=["noida-db", pytest.param("apache-kafka", marks=pytest.mark.kafka)])
