@@ -62,6 +62,7 @@ def _reads(report: Report, quick: bool, _: Path) -> None:
     )
     for name, latencies, wanted in (
         ("read, idle", found.idle, {99: 0.5}),
+        ("read, idle, one behind another instead", found.in_turn, {99: 0.5}),
         ("read beside 100,000 updates/s and 2,000 new items/s", found.beside_load, {99: 2.0, 99.9: 5.0}),
         ("read beside a writer that saturates its core", found.beside_saturation, {99: 5.0}),
     ):

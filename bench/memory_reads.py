@@ -1,6 +1,7 @@
 """Reads of memory as a request makes them, in a process that follows commits at the same time."""
 
 import gc
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -232,6 +233,7 @@ class Reads:
     """Latencies on an idle machine, beside the stated load, and beside a writer that never rests."""
 
     idle: Latencies
+    in_turn: Latencies  # idle too, but one behind another: nothing has left the nearer caches between two reads
     beside_load: Latencies
     beside_saturation: Latencies
     pins: Pins
@@ -256,6 +258,7 @@ def run(items: int, load: Load, seconds: float, rate: float, seed: int) -> Reads
     try:
         measured(follower, reader, 1.0, rate)
         idle = measured(follower, reader, seconds, rate)
+        in_turn = measured(follower, reader, seconds, math.inf)
         pins = _pinned(follower)
         made.begin(1.0)
         beside_load = measured(follower, reader, seconds, rate)
@@ -266,7 +269,7 @@ def run(items: int, load: Load, seconds: float, rate: float, seed: int) -> Reads
         updates = folded * load.updates * TICK_S / SHARDS / (time.perf_counter() - start)
     finally:
         follower.stop()
-    return Reads(idle, beside_load, beside_saturation, pins, updates)
+    return Reads(idle, in_turn, beside_load, beside_saturation, pins, updates)
 
 
 def _pinned(follower: Follower) -> "Pins":
