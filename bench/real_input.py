@@ -54,11 +54,11 @@ candidates = 48
 simulated_time = true
 shards = 2
 """
-IN_FLIGHT = 2
 HISTORIES_S = 120
 PATIENCE_MS = 2_000  # quality is compared here, lateness is measured by (a)
 EXACT = 1e-6
-FIRST_EVENT_NS, ASKED_NS = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # any times in this order
+ASKED_NS = time.time_ns()  # of the same days as the catalogue's events: what users did is forgotten in time
+FIRST_EVENT_NS = ASKED_NS - 86_400_000_000_000  # any time shortly before
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +116,19 @@ def native_request(user_id: str) -> BidRequest:
 
 
 async def served_rankings(users: list[UserSequence], address: str, console: Console) -> list[list[str]]:
-    """The first ten items proposed to each user, read from the explained decision of a real request."""
-    rankings: dict[str, list[str]] = {}
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    """The first ten items proposed to each user, read from the explained decision of a real request.
+
+    One request at a time: while others wait, an engine searches with fewer beams, and evaluation never does.
+    """
+    rankings = []
     async with grpc.aio.insecure_channel(address) as channel:
         stub = bidding_pb2_grpc.BiddingServiceStub(channel)
         with Progress(console=console) as progress:
-            task = progress.add_task("proposals over gRPC", total=len(users))
-
-            async def one(user: UserSequence) -> None:
-                async with slots:
-                    response = await stub.Bid(encode_request(native_request(user.user_id)), timeout=10)
-                    record = await stub.Explain(wire.ExplainRequest(decision_id=response.bidid), timeout=10)
-                rankings[user.user_id] = [found.item_id for found in record.tiers[0].proposal.candidates[:10]]
-                progress.advance(task)
-
-            await asyncio.gather(*map(one, users))
-    return [rankings[user.user_id] for user in users]
+            for user in progress.track(users, description="proposals over gRPC"):
+                response = await stub.Bid(encode_request(native_request(user.user_id)), timeout=10)
+                record = await stub.Explain(wire.ExplainRequest(decision_id=response.bidid), timeout=10)
+                rankings.append([found.item_id for found in record.tiers[0].proposal.candidates[:10]])
+    return rankings
 
 
 async def known_users(users: list[UserSequence], address: str) -> int:

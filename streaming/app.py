@@ -7,6 +7,7 @@ the shards' own. faust takes 1,000 to 2,000 events a second and worker; `streami
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import faust
@@ -35,6 +36,7 @@ class Worker:
         self._lock: asyncio.Lock | None = None
         self._uncovered: list[EventT[Any]] = []
         self.failure = ""
+        self._scratch = TemporaryDirectory(prefix="adgram-ingest-")
         self.app = self._configured()
         for topic in config.sources.values():
             self._add_agent(topic)
@@ -60,6 +62,7 @@ class Worker:
             config.group_id,
             broker=[f"kafka://{address.strip()}" for address in config.bootstrap.split(",")],
             store="memory://",
+            datadir=self._scratch.name,  # faust makes it though nothing is kept there, else in the working directory
             web_enabled=False,
             autodiscover=False,
             topic_disable_leader=True,

@@ -12,7 +12,7 @@ import torch
 from ...core.catalogue import Item
 from ..tokenizer import load_encoder
 from ..weights import LoadedDecoder, load_decoder
-from .baselines import ItemKnn, KnnSettings, Popularity
+from .baselines import PLAIN_KNN, ItemKnn, KnnSettings, Popularity
 from .catalogue_tree import CatalogueTree
 from .evaluation import TOP
 from .pools import Pool, Sources
@@ -53,9 +53,13 @@ def compare(
     def sources(model: LoadedDecoder) -> Sources:
         return Sources(model.decoder, vectors, tree, model.companions, item_ids)
 
-    knn = ItemKnn(training, len(items), KnnSettings(**loaded.notes["knn"]))
+    baselines: dict[str, Popularity | ItemKnn] = {
+        "popularity": Popularity(training, len(items)),
+        "item-kNN, plain": ItemKnn(training, len(items), PLAIN_KNN),
+        "item-kNN, tuned": ItemKnn(training, len(items), KnnSettings(**loaded.notes["knn"])),
+    }
     ranks: dict[str, list[Ranks]] = {}
-    for name, scorer in (("popularity", Popularity(training, len(items))), ("item-kNN, tuned", knn)):
+    for name, scorer in baselines.items():
         for done, part in _parts(asked):
             ranks.setdefault(name, []).append(_ranks(scorer, part, rng))
             told(name, done)

@@ -72,6 +72,7 @@ def test_evaluation_names_its_rows_and_its_protocol(market: Path, models: Path):
     printed = run("eval", market, "--models", models, "--users", 20)
     for words in (
         "popularity",
+        "item-kNN, plain",
         "item-kNN, tuned",
         "SASRec",
         "without generative",
