@@ -23,6 +23,8 @@ from .fusion import Fusion, mixed
 from .history import chosen_items
 from .needs import Needs, Wanted, load_needs
 from .neighbours import matches_of, nearest
+from .ranker import FOLDER as RANKER
+from .ranker import NEWEST, Described, Ranker, Voices, best_places, load_ranker
 from .reading import reader_of
 from .weights import load_decoder
 from .worth import below, worths_of
@@ -77,6 +79,8 @@ class GenerativeProposer:
     times the softmax, over all admitted items, of the profile's match with their vectors, and c times the item's share
     among the admitted companions of the history, rescored likewise (c = 0 where it has none). With the decoder or
     memory off, the score is the other's log-probability. A candidate's `log_prob` is the decoder's own.
+    Where the artefact has a ranker and the viewer a past, it orders the best of these anew, and their scores share the
+    same probability in its way (see `ranker`).
     With a need in words (see `needs`) p_decoder is that of a search which the need leads, and p_memory the item's
     probability by how it fits the need.
     With a `value_weight` λ above 0 and the items' values known, λ · log(value / greatest admitted value) is added to
@@ -92,8 +96,10 @@ class GenerativeProposer:
         config: GenerativeConfig,
         fusion: Fusion | None = None,
         needs: Needs | None = None,
+        ranker: Ranker | None = None,
     ) -> None:
-        """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard."""
+        """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard; without
+        a `ranker`, fusion has the last word."""
         self._decoder = decoder.eval()
         self._memory = CompanionMemory(companions)
         self._model = model
@@ -101,6 +107,7 @@ class GenerativeProposer:
         self._fusion = fusion or Fusion()
         self._reader = reader_of(decoder, config)
         self._needs = needs
+        self._ranker = ranker
 
     @property
     def model(self) -> str:
@@ -158,16 +165,19 @@ class GenerativeProposer:
             rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches, config.memory))
         if not config.memory:
             return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
-        beside = self._companions(context, admitted, profile)
+        beside, weights = self._companions(context, admitted, profile)
         profile = profile * np.float32(fusion.profile_sharpness)
         near = nearest(profile, columns.vectors, admitted, config.neighbours)
         slots = np.union1d(np.union1d(generated.slots, near.slots), beside.slots)
-        scores = matches_of(profile, columns.vectors, slots) - near.log_total
+        closeness = matches_of(profile, columns.vectors, slots) - near.log_total
+        remembered = scores = closeness
         if len(beside.slots):
-            scores = mixed(_spread(slots, beside), scores, fusion.of_memory(config.decoder))
+            remembered = scores = mixed(_spread(slots, beside), closeness, fusion.of_memory(config.decoder))
         if config.decoder:
-            scores = mixed(_spread(slots, rescored), scores, fusion.codes)
-        return self._ranked(context, generated, slots, scores, worths)
+            scores = mixed(_spread(slots, rescored), remembered, fusion.codes)
+        companions = np.exp(_spread(slots, _Weighed(beside.slots, np.log(weights))))
+        said = Voices(scores, remembered, closeness, _spread(slots, generated), companions, float(companions.sum()))
+        return self._ranked(context, generated, slots, self._reordered(context, slots, said), worths)
 
     def _wanted(self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]) -> _Course:
         """The candidates for a need: the decoder reads it behind the history, and it leads the search."""
@@ -191,19 +201,39 @@ class GenerativeProposer:
             scores = mixed(_spread(slots, led), scores, wanted.scales.codes)
         return self._ranked(context, generated, slots, scores, self._worths(context, admitted))
 
+    def _reordered(
+        self, context: ProposalContext, slots: npt.NDArray[np.int64], said: Voices
+    ) -> npt.NDArray[np.float64]:
+        """The scores of these items by the ranker; by fusion where there is no ranker or nothing to read of a past."""
+        network = self._ranker.network(self._config.decoder) if self._ranker else None
+        past = self._described(context.snapshot, self._newest(context, NEWEST)[::-1])
+        if self._ranker is None or network is None or not past.words:
+            return said.fused
+        best = best_places(said.fused)
+        return self._ranker.reordered(said, best, self._described(context.snapshot, slots[best]), past, network)
+
+    def _described(self, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
+        """These items as the ranker reads them; only where there is one."""
+        columns, words = snapshot.items, []
+        if self._ranker is not None:
+            entries = (snapshot.item(columns.item_ids[int(slot)]) for slot in slots)
+            words = [self._ranker.words_of(entry.item) for entry in entries if entry is not None]
+        return Described(columns.vectors[slots], words)
+
     def _companions(
         self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
-    ) -> _Weighed:
-        """The admitted companions of the history, each with its probability among them."""
+    ) -> tuple[_Weighed, npt.NDArray[np.float64]]:
+        """The admitted companions of the history, each with its probability among them, and their weights."""
         share = self._fusion.of_memory(self._config.decoder)
         companions = self._memory.of(chosen_items(context.history)) if share else NO_COMPANIONS
         slots = [context.snapshot.slot(item_id) for item_id in companions.item_ids]
         kept = [place for place, slot in enumerate(slots) if slot is not None and admitted[slot]]
         if not kept:
-            return NOTHING
+            return NOTHING, np.empty(0)
         rows = np.array([slots[place] for place in kept], dtype=np.int64)
         matches = matches_of(profile, context.snapshot.items.vectors, rows)
-        return _Weighed(rows, self._fusion.of_companions(companions.weights[kept].astype(np.float64), matches))
+        weights = companions.weights[kept].astype(np.float64)
+        return _Weighed(rows, self._fusion.of_companions(weights, matches)), weights
 
     def _worths(self, context: ProposalContext, admitted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
         """[N] what each admitted item's value adds to its score; None where values do not count."""
@@ -224,9 +254,13 @@ class GenerativeProposer:
 
     def _history_vectors(self, context: ProposalContext) -> npt.NDArray[np.float32]:
         """Vectors of the newest known items of the history, oldest first. [T, D]"""
-        slots = [slot for slot in map(context.snapshot.slot, chosen_items(context.history)) if slot is not None]
         length = min(self._config.history_length, self._decoder.shape.history_length)
-        return context.snapshot.items.vectors[slots[max(0, len(slots) - length) :]]
+        return context.snapshot.items.vectors[self._newest(context, length)]
+
+    def _newest(self, context: ProposalContext, length: int) -> list[int]:
+        """Slots of the newest `length` known items of the history, oldest first."""
+        slots = [slot for slot in map(context.snapshot.slot, chosen_items(context.history)) if slot is not None]
+        return slots[max(0, len(slots) - length) :]
 
     def _ranked(
         self,
@@ -271,8 +305,8 @@ class GenerativeProposer:
 
 
 def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
-    """The proposer whose decoder lies in `folder`, with `tokenizer` and perhaps `needs` beside it; ArtifactError if one
-    does not fit.
+    """The proposer whose decoder lies in `folder`, with `tokenizer` and perhaps `ranker` and `needs` beside it;
+    ArtifactError if one does not fit.
 
     Sets torch's thread count for the whole process.
     """
@@ -282,8 +316,9 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_decoder(folder, folder.parent / "tokenizer")
     needs = load_needs(folder.parent / "needs")
-    model = f"{loaded.model}+{needs.model}" if needs else loaded.model
-    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, model, config, loaded.fusion, needs)
+    ranker = load_ranker(folder.parent / RANKER, loaded.model)
+    model = "+".join(part.model for part in (loaded, ranker, needs) if part)
+    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, model, config, loaded.fusion, needs, ranker)
 
 
 def _items_below(

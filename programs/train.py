@@ -35,6 +35,7 @@ class Stage(StrEnum):
     DECODER = "decoder"
     NEEDS = "needs"
     PREFERENCE = "preference"
+    RANKER = "ranker"
     SCORER = "scorer"
 
 
@@ -52,8 +53,9 @@ def train(
         typer.Option(
             help="Train this stage alone, or several: [bold]content[/] (text and attributes), [bold]tokenizer[/] "
             "(content aligned with behaviour, codebooks), [bold]decoder[/] (histories to codes), [bold]needs[/] (words "
-            "to items), [bold]preference[/] (the decoder aligned with what really retrieves), [bold]scorer[/] (clicks "
-            "and conversions). Each is built on the one before and refuses another.  [default: all]"
+            "to items), [bold]preference[/] (the decoder aligned with what really retrieves), [bold]ranker[/] (the "
+            "order of what all sources found), [bold]scorer[/] (clicks and conversions). Each is built on the one "
+            "before and refuses another.  [default: all]"
         ),
     ] = None,
     minutes: Annotated[

@@ -3,24 +3,26 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ...core.catalogue import Item
+from ..ranker import FOLDER as RANKER
+from ..ranker import Ranker, load_ranker, rarity
 from ..tokenizer import load_encoder
 from ..weights import LoadedDecoder, load_decoder
 from .baselines import PLAIN_KNN, ItemKnn, KnnSettings, Popularity
 from .catalogue_tree import CatalogueTree
 from .evaluation import TOP
 from .pools import Pool, Sources
+from .ranking import Catalogue, reordered
 from .sequences import HeldOut
 from .workshop import FIRST_STAGE
 
 Ranks = npt.NDArray[np.int64]
-FUSED, WITHOUT = "fused", "fused without generative"
+FUSED, WITHOUT, UNRANKED = "fused", "fused without generative", "fused without ranker"
 _CHUNK = 512  # users
 
 
@@ -64,27 +66,31 @@ def compare(
             ranks.setdefault(name, []).append(_ranks(scorer, part, rng))
             told(name, done)
     for done, pool in _tracked(sources(first).pools(asked, codes=False), asked):
-        ranks.setdefault("SASRec, full cross-entropy", []).append(_pooled(pool, first, rng, decoder=False))
+        ranks.setdefault("SASRec, full cross-entropy", []).append(
+            pool.ranks(pool.scores(first.fusion, decoder=False), rng)
+        )
         told("SASRec, full cross-entropy", done)
     counted = replace(loaded.fusion, companions_without_codes=1.0, companion_sharpness=1.0, companion_rescoring=0.0)
+    ranker = load_ranker(models / RANKER, loaded.model) or Ranker(rarity(items), None, None)
+    catalogue = Catalogue(vectors.numpy(), [ranker.words_of(item) for item in items])
     fused: list[list[str]] = []
+    asking = 0
     for done, pool in _tracked(sources(loaded).pools(asked), asked):
-        rows: dict[str, dict[str, Any]] = {
-            "generative alone": {"memory": False},
-            "memory alone": {"decoder": False, "fusion": counted},
-            WITHOUT: {"decoder": False},
-            FUSED: {},
+        histories = asked.histories[asking : asking + len(pool.targets)]
+        asking += len(pool.targets)
+        served = reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=True)
+        rows = {
+            "generative alone": pool.scores(loaded.fusion, memory=False),
+            "memory alone": pool.scores(counted, decoder=False),
+            UNRANKED: pool.scores(loaded.fusion),
+            WITHOUT: reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=False),
+            FUSED: served,
         }
-        for name, settings in rows.items():
-            ranks.setdefault(name, []).append(_pooled(pool, loaded, rng, **settings))
-        fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(pool.scores(loaded.fusion))]
+        for name, scores in rows.items():
+            ranks.setdefault(name, []).append(pool.ranks(scores, rng))
+        fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(served)]
         told(FUSED, done)
     return Comparison({name: np.concatenate(parts) for name, parts in ranks.items()}, fused)
-
-
-def _pooled(pool: Pool, model: LoadedDecoder, rng: np.random.Generator, **settings: Any) -> Ranks:
-    fusion = settings.pop("fusion", model.fusion)
-    return pool.ranks(pool.scores(fusion, **settings), rng)
 
 
 def _ranks(scorer: Popularity | ItemKnn, asked: HeldOut, rng: np.random.Generator) -> Ranks:

@@ -1,5 +1,6 @@
 """Trains a marketplace's proposer stage by stage; what is up to date is left as it is."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from .application import DecoderReport, teach_decoder
 from .options import TrainingOptions, TrainingStage
 from .posttraining import TokenizerReport, align_with_behaviour
 from .pretraining import ContentReport, pretrain
+from .ranking import RankerReport, rank
 from .schedule import Report
 from .workshop import Workshop, items_digest
 
-StageReport = ContentReport | TokenizerReport | DecoderReport | PreferenceReport
+StageReport = ContentReport | TokenizerReport | DecoderReport | PreferenceReport | RankerReport
 
 # How stages divide the minutes that those before them left. Naming among all items needs the most epochs; the content
-# of a catalogue takes the seconds it takes.
+# of a catalogue and the ranker take the seconds they take.
 _SHARES = {TrainingStage.TOKENIZER: 0.55, TrainingStage.DECODER: 0.36, TrainingStage.PREFERENCE: 0.09}
 
 
@@ -44,6 +46,9 @@ def fit_stage(workshop: Workshop, stage: TrainingStage, force: bool = False) -> 
     again. ArtifactError where what it is built on is missing."""
     if not force and workshop.is_current(stage, _built_on(workshop, stage)):
         return None
+    if stage is TrainingStage.RANKER:
+        return rank(workshop)
+    shutil.rmtree(workshop.folder(TrainingStage.RANKER), ignore_errors=True)  # it orders what is about to change
     if stage is TrainingStage.CONTENT:
         return pretrain(workshop)
     makers: dict[TrainingStage, Callable[[Workshop, float], StageReport]] = {
@@ -62,6 +67,8 @@ def _built_on(workshop: Workshop, stage: TrainingStage) -> str:
         return workshop.manifest(TrainingStage.CONTENT).checksum
     if stage is TrainingStage.DECODER:
         return workshop.tokenizer().model
+    if stage is TrainingStage.RANKER:
+        return workshop.manifest(TrainingStage.DECODER).checksum
     return reference_of(workshop).checksum
 
 
@@ -70,7 +77,7 @@ def _minutes(workshop: Workshop, stage: TrainingStage) -> float:
     stages: Sequence[TrainingStage] = list(TrainingStage)
     place, minutes = stages.index(stage), workshop.options.minutes
     left = minutes - sum(_spent(workshop, one) for one in stages[:place])
-    share = left * _SHARES[stage] / sum(_SHARES[one] for one in stages[place:])
+    share = left * _SHARES[stage] / sum(_SHARES.get(one, 0.0) for one in stages[place:])
     return max(share, 0.5 * minutes * _SHARES[stage])
 
 

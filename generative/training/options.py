@@ -13,6 +13,7 @@ class TrainingStage(StrEnum):
     TOKENIZER = "tokenizer"  # post-training: content aligned with behaviour, and codebooks over it
     DECODER = "decoder"  # application: histories → codes, with companions and their fusion
     PREFERENCE = "preference"  # application: the decoder prefers what really retrieves over its own wrong beams
+    RANKER = "ranker"  # application: the fused candidates, ordered anew by words and all sources together
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +46,6 @@ READ_BY: dict[TrainingStage, tuple[str, ...]] = {
     TrainingStage.TOKENIZER: (*_RUN, *_SHAPE, "levels", "codes", "interest_epochs"),
     TrainingStage.DECODER: (*_RUN, *_SHAPE, "code_epochs"),
     TrainingStage.PREFERENCE: (*_RUN, "preference_epochs"),
+    TrainingStage.RANKER: ("seed", "all_events", "threads"),
 }
 """Which options a stage reads itself; what it takes from the stages before is in their checksums."""

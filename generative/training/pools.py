@@ -12,6 +12,7 @@ from torch import Tensor
 from ..companions import CompanionTable
 from ..decoder import SemanticDecoder
 from ..fusion import Fusion, mixed
+from ..ranker import Voices
 from .baselines import weighed, without_history
 from .batched import Readings, read_all, search_all
 from .catalogue_tree import CatalogueTree
@@ -39,11 +40,12 @@ class Pool:
 
     def scores(self, fusion: Fusion, decoder: bool = True, memory: bool = True) -> Floats:
         """The score that the proposer gives each candidate, -inf to those it does not know. [P]"""
-        generated = self._shared(
-            fusion.generated_scores(self.log_probs, self.matches, memory), self.log_probs > -np.inf
-        )
-        if not memory:
-            return generated
+        if memory:
+            return self.voices(fusion, decoder).fused
+        return self._shared(fusion.generated_scores(self.log_probs, self.matches, memory), self.log_probs > -np.inf)
+
+    def voices(self, fusion: Fusion, decoder: bool = True) -> Voices:
+        """What the sources say of all users' candidates one after another; the companions' total is left out."""
         with np.errstate(divide="ignore"):
             companions = self._shared(
                 fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.matches,
@@ -54,7 +56,11 @@ class Pool:
         share = fusion.of_memory(decoder)
         known = np.repeat(np.logical_or.reduceat(self.weights > 0, self.bounds[:-1]), np.diff(self.bounds))
         remembered = np.where(known, mixed(companions, near, share), near)
-        return mixed(generated, remembered, fusion.codes) if decoder else remembered
+        if not decoder:
+            silent = np.full(len(near), -np.inf)
+            return Voices(remembered, remembered, near, silent, self.weights, 0.0)
+        generated = self._shared(fusion.generated_scores(self.log_probs, self.matches, True), self.log_probs > -np.inf)
+        return Voices(mixed(generated, remembered, fusion.codes), remembered, near, self.log_probs, self.weights, 0.0)
 
     def ranks(self, scores: Floats, ties: np.random.Generator | None = None) -> Rows:
         """How many candidates of each user stand before the target; TOP or more where it is no candidate. [U]

@@ -15,7 +15,7 @@ from ...core.catalogue import Item
 from ...core.clock import Clock
 from ...core.errors import ArtifactError, MarketplaceError
 from ...core.marketplace import Marketplace
-from .. import content, tokenizer, weights
+from .. import content, ranker, tokenizer, weights
 from ..tokenizer import ItemTokenizer, load_encoder
 from .options import READ_BY, TrainingOptions, TrainingStage
 from .schedule import Report
@@ -33,6 +33,7 @@ _FORMATS = {
     TrainingStage.TOKENIZER: (tokenizer.KIND, tokenizer.FORMAT),
     TrainingStage.DECODER: (weights.KIND, weights.FORMAT),
     TrainingStage.PREFERENCE: (weights.KIND, weights.FORMAT),
+    TrainingStage.RANKER: (ranker.KIND, ranker.FORMAT),
 }
 
 

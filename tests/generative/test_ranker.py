@@ -1,0 +1,230 @@
+"""The ranker: it orders what fusion put first, by words and all sources together, and never more than that."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adgram.core.catalogue import EncodedItem, Item
+from adgram.core.clock import Deadline, SystemClock
+from adgram.core.commit import Commit, Table
+from adgram.core.errors import ArtifactError
+from adgram.core.feedback import FeedbackKind, Interaction
+from adgram.core.ports import ProposalContext
+from adgram.core.rows import row
+from adgram.generative.companions import CompanionTable
+from adgram.generative.config import GenerativeConfig
+from adgram.generative.decoder import DecoderShape, SemanticDecoder
+from adgram.generative.features import hashed_counts
+from adgram.generative.hashing import tf_idf
+from adgram.generative.proposer import GenerativeProposer, load_proposer
+from adgram.generative.ranker import (
+    RANKED,
+    Described,
+    Network,
+    Ranker,
+    Voices,
+    best_places,
+    load_ranker,
+    overlap,
+    rarity,
+    save_ranker,
+)
+from adgram.generative.training.evaluation import TOP
+from adgram.generative.training.fit import fit, fit_stage
+from adgram.generative.training.options import TrainingOptions, TrainingStage
+from adgram.generative.training.ranking import Lists, RankerReport, _taught
+from adgram.generative.training.workshop import Workshop
+from adgram.memory.snapshot import MemorySnapshot
+
+from .conftest import write_marketplace
+
+EVIDENCE, FUSED, SHARED = (
+    15,
+    0,
+    11,
+)  # how many numbers, and which of them are fusion's score and the newest item's words
+words = st.lists(st.sampled_from(["lego", "duplo", "box", "fire", "跑步鞋", "engine", ""]), max_size=4)
+SHAPE = DecoderShape(levels=2, codes=8, vector_width=8, width=8, heads=2, layers=1, history_length=5)
+QUICK = TrainingOptions(
+    minutes=1, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
+)
+
+
+def item(name: str, said: list[str]) -> Item:
+    return Item(name, " ".join(said), tuple(said[:1]), said[-1] if said else "", "")
+
+
+def reading(number: int) -> Network:
+    """A network that goes by one number alone."""
+    up, down = np.zeros((EVIDENCE, 2)), np.array([1.0, -1.0])
+    up[number] = [1.0, -1.0]
+    return Network(np.zeros(EVIDENCE), np.full(EVIDENCE, 10.0), up, np.zeros(2), down)
+
+
+def voices(fused: np.ndarray) -> Voices:
+    silent = np.full(len(fused), -np.inf)
+    return Voices(fused, fused, fused, silent, np.zeros(len(fused)), 0.0)
+
+
+@settings(deadline=None)
+@given(st.lists(words, min_size=1, max_size=5), st.lists(words, min_size=1, max_size=5))
+def test_overlap_is_the_cosine_of_what_two_texts_say(some: list[list[str]], others: list[list[str]]):
+    """Feature by feature, for texts of any length, empty ones too."""
+    items = [item(f"i{place}", said) for place, said in enumerate((*some, *others))]
+    ranker = Ranker(rarity(items), None, None)
+
+    def weights(one: Item) -> dict[int, float]:
+        counts = hashed_counts(one)
+        buckets = np.array(sorted(counts), dtype=np.int64)
+        return dict(zip(buckets.tolist(), tf_idf(counts, buckets, ranker.idf), strict=True)) if counts else {}
+
+    wanted = [
+        [math.fsum(value * weights(there).get(bucket, 0.0) for bucket, value in weights(here).items())
+         for there in items[len(some) :]]
+        for here in items[: len(some)]
+    ]  # fmt: skip
+    found = overlap(
+        [ranker.words_of(one) for one in items[: len(some)]], [ranker.words_of(one) for one in items[len(some) :]]
+    )
+    assert found == pytest.approx(np.array(wanted), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 2 * RANKED))
+def test_only_the_best_change_places_and_their_share_stays(seed: int, count: int):
+    """The best by fusion keep their probability among them; the others keep their order, behind them."""
+    rng = np.random.default_rng(seed)
+    fused = np.log(rng.dirichlet(np.ones(count)))
+    network = Network(*(rng.standard_normal(shape) for shape in (EVIDENCE,)), np.ones(EVIDENCE),
+                      rng.standard_normal((EVIDENCE, 4)), rng.standard_normal(4), rng.standard_normal(4))  # fmt: skip
+    ranker = Ranker(np.ones(1 << 15, dtype=np.float32), network, None)
+    them = [ranker.words_of(item(f"i{place}", ["box"])) for place in range(count)]
+    vectors = rng.standard_normal((count, 4)).astype(np.float32)
+    best = best_places(fused)
+    described = Described(vectors[best], [them[place] for place in best])
+    scores = ranker.reordered(voices(fused), best, described, Described(vectors[:1], them[:1]), network)
+    others = np.setdiff1d(np.arange(count), best)
+    assert np.exp(scores[best]).sum() == pytest.approx(np.exp(fused[best]).sum())
+    assert (np.argsort(-scores[others], kind="stable") == np.argsort(-fused[others], kind="stable")).all()
+    assert not len(others) or scores[others].max() <= scores[best].min()
+
+
+def proposer(network: Network | None, items: list[Item]) -> GenerativeProposer:
+    torch.manual_seed(0)
+    decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    ranker = Ranker(rarity(items), network, network)
+    return GenerativeProposer(decoder, CompanionTable.empty(), "random", GenerativeConfig(), ranker=ranker)
+
+
+def context(items: list[Item], history: tuple[str, ...], spoilt: str = "") -> ProposalContext:
+    rng = np.random.default_rng(3)
+    entries = []
+    for one in items:
+        vector = rng.standard_normal(SHAPE.vector_width).astype(np.float32)
+        vector = vector / np.linalg.norm(vector) if one.item_id != spoilt else np.full_like(vector, np.nan)
+        sid = tuple(rng.integers(0, SHAPE.codes, SHAPE.levels).tolist())
+        entries.append(row(Table.ITEM, one.item_id, EncodedItem(one, sid, vector.tobytes(), "random")))
+    snapshot = MemorySnapshot.empty(1).fold(Commit(0, 1, 1, 0, 0, {}, tuple(entries)))
+    admitted = np.array([item_id not in history for item_id in snapshot.items.item_ids])
+    past = tuple(Interaction(item_id, FeedbackKind.CLICK, place) for place, item_id in enumerate(history))
+    return ProposalContext(snapshot, admitted, past, 20, Deadline.after_ms(60_000, SystemClock()))
+
+
+ITEMS = [item("new", ["lego", "fire"])] + [
+    item(f"{brand}{place}", [brand, f"{brand}{place}"]) for brand in ("lego", "duplo", "box") for place in range(4)
+]
+
+
+def test_what_shares_words_with_the_newest_choice_comes_first():
+    """A network that goes by shared words alone puts the viewer's brand in front, also an item nobody chose yet."""
+    asked = context(ITEMS, ("box0", "lego0"))
+    found = proposer(reading(SHARED), ITEMS).propose(asked).candidates
+    assert {candidate.item_id for candidate in found[:4]} == {"new", "lego1", "lego2", "lego3"}
+    assert [candidate.score for candidate in found] == sorted((candidate.score for candidate in found), reverse=True)
+
+
+def test_without_a_past_or_a_network_fusion_has_the_last_word():
+    """The same lists as of a proposer without a ranker; and so with a network that repeats fusion."""
+    for history in ((), ("box0", "lego0")):
+        asked = context(ITEMS, history)
+        plain = [candidate.item_id for candidate in proposer(None, ITEMS).propose(asked).candidates]
+        assert [one.item_id for one in proposer(reading(FUSED), ITEMS).propose(asked).candidates] == plain
+    assert [one.item_id for one in proposer(reading(SHARED), ITEMS).propose(context(ITEMS, ())).candidates] == [
+        one.item_id for one in proposer(None, ITEMS).propose(context(ITEMS, ())).candidates
+    ]
+
+
+@pytest.mark.parametrize("spoilt", ["lego1", "lego0", "box0"])
+def test_a_vector_that_is_no_number_silences_nobody(spoilt: str):
+    """Neither among the candidates nor in the past: all others come, each with a number for a score."""
+    network = replace(reading(SHARED), up=np.ones((EVIDENCE, 2)))
+    found = proposer(network, ITEMS).propose(context(ITEMS, ("box0", "lego0"), spoilt)).candidates
+    if not found:  # the profile itself is no number then: nothing can be scored, with or without a ranker
+        assert not proposer(None, ITEMS).propose(context(ITEMS, ("box0", "lego0"), spoilt)).candidates
+    assert all(math.isfinite(candidate.score) for candidate in found)
+
+
+def lists(informative: bool, users: int = 1500, seed: int = 0) -> Lists:
+    """Twelve candidates a user, in no telling order, the target marked by one number where that is informative."""
+    rng = np.random.default_rng(seed)
+    targets = np.zeros((users, 12), dtype=np.bool_)
+    targets[np.arange(users), rng.integers(0, 12, users)] = True
+    evidence = rng.standard_normal((users, 12, EVIDENCE)).astype(np.float32)
+    evidence[..., SHARED] += 3.0 * targets * informative
+    return Lists(evidence.reshape(-1, EVIDENCE), targets.ravel(), 12 * np.arange(users + 1), np.argmax(targets, axis=1))
+
+
+def test_a_ranker_learns_what_tells_choices_apart_and_is_kept_for_it():
+    """One telling number among fifteen: the network finds it, and the people who decide see it."""
+    network, before, after = _taught(lists(informative=True), 0)
+    assert network is not None
+    assert before is not None
+    assert after is not None
+    assert after > 0.85 > before
+
+
+def test_a_ranker_that_does_not_help_is_not_kept():
+    """Where fusion puts every target first and nothing else tells, no network comes out; nor from too few lists."""
+    blind = replace(lists(informative=False), fused_ranks=np.zeros(1500, dtype=np.int64))
+    network, before, after = _taught(blind, 0)
+    assert network is None
+    assert before == 1.0
+    assert after is not None
+    assert after < 1.0
+    assert _taught(lists(informative=True, users=100), 0) == (None, None, None)
+    assert TOP == 10
+
+
+def test_a_trained_ranker_is_stored_served_and_tied_to_its_decoder(tmp_path: Path):
+    """A training leaves a ranker that names its decoder; training the decoder again takes it away; another's is an
+    error in one line."""
+    market = write_marketplace(tmp_path / "market", users=60)
+    models = tmp_path / "models"
+    report = fit(market, models, QUICK, {"marketplace": "tiny"}, SystemClock(), lambda *_: None)[TrainingStage.RANKER]
+    assert isinstance(report, RankerReport)
+    assert report.outcome.startswith("not kept")  # of sixty people nothing can be learned
+    assert report.ranker in load_proposer(models / "decoder", GenerativeConfig()).model
+    kept = Ranker(rarity(market.items()), reading(SHARED), None)
+    save_ranker(models / "ranker", kept, report.decoder, {})
+    found = load_ranker(models / "ranker", report.decoder)
+    assert found is not None
+    assert found.network(False) is None
+    network = found.network(True)
+    assert network is not None
+    assert (network.up == reading(SHARED).up).all()
+    with pytest.raises(ArtifactError, match=r"was trained with decoder .*--stage ranker") as caught:
+        load_ranker(models / "ranker", "another")
+    assert "\n" not in str(caught.value)
+    workshop = Workshop(market, models, QUICK, {"marketplace": "tiny"}, SystemClock(), lambda *_: None)
+    fit_stage(workshop, TrainingStage.DECODER, force=True)
+    assert not (models / "ranker").exists()
+    everything = replace(workshop, options=replace(QUICK, all_events=True))
+    untaught = fit_stage(everything, TrainingStage.RANKER)
+    assert isinstance(untaught, RankerReport)
+    assert "no choices are held out" in untaught.outcome
