@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +44,7 @@ class Evaluation:
     served_ms: float  # of one proposal, median
     served_equal: int
     served: int
+    model: str  # checksums of what was served: decoder, ranker, needs
 
 
 def evaluate(
@@ -82,15 +83,15 @@ def evaluate(
 
             compared = compare(folder, items, training, held_out, seed, told)
         test = paired_test(compared.ranks[FUSED], compared.ranks[WITHOUT], np.random.default_rng(seed))
-        evaluations.append(_served(Evaluation(manifest, compared, test, 0.0, 0, 0), folder, items, asked))
+        evaluations.append(_served(Evaluation(manifest, compared, test, 0.0, 0, 0, ""), folder, items, asked))
     console.print(_table(opened.manifest.name, evaluations))
     for folder, evaluation in zip(folders, evaluations, strict=True):
         console.print(_line(folder, evaluation), highlight=False)
     console.print(
         f"Protocol: {len(asked)} users, leave-one-out: the last choice is asked for among the whole catalogue, "
         f"items of the history are masked (the newest {HISTORY_KEPT} events, as served), ties are broken at random. "
-        "The validation choice (last but one) is in the history, but no model, count or weight was made from it except "
-        "by choosing settings. fused = what `adgram serve` proposes.",
+        "The validation choice (last but one) is in the history; no proposing network and no count was made from it. "
+        "Settings, the shares of the fusion and the ranker were. fused = what `adgram serve` proposes.",
         highlight=False,
     )
     if opened.manifest.name in PUBLISHED:
@@ -120,8 +121,8 @@ def _served(evaluation: Evaluation, folder: Path, items: Sequence[Item], asked: 
         started = clock.monotonic_ns()
         equal += proposed(proposer, snapshot, user, clock) == fused
         took.append(elapsed_ms(started, clock))
-    return Evaluation(
-        evaluation.manifest, evaluation.compared, evaluation.test, float(np.median(took)), equal, len(took)
+    return replace(
+        evaluation, served_ms=float(np.median(took)), served_equal=equal, served=len(took), model=proposer.model
     )
 
 
@@ -151,7 +152,7 @@ def _line(folder: Path, evaluation: Evaluation) -> str:
     """One artefact in one line: its checksum, its quality, its time, and the paired test."""
     score, test = _score(evaluation, FUSED), evaluation.test
     return (
-        f"{folder}: decoder {evaluation.manifest.checksum} (names its tokenizer, too): fused Recall@10 "
+        f"{folder}: {evaluation.model} (decoder, which names its tokenizer, and ranker): fused Recall@10 "
         f"{score.recall_at_10:.4f}, NDCG@10 {score.ndcg_at_10:.4f}, {evaluation.served_ms:.1f} ms a proposal (median "
         f"of {evaluation.served}; {evaluation.served_equal} of them the same list as in the table). Against {WITHOUT}, "
         f"paired over users: NDCG@10 {test.ndcg_gain:+.4f} [{test.low:+.4f}, {test.high:+.4f}], Wilcoxon p "
@@ -186,6 +187,7 @@ def _write_report(
             {
                 "models": os.fspath(folder),
                 "decoder": evaluation.manifest.checksum,
+                "model": evaluation.model,
                 "rows": {name: asdict(_score(evaluation, name)) for name in evaluation.compared.ranks},
                 "fused_against_without": asdict(evaluation.test),
                 "served_ms": evaluation.served_ms,
