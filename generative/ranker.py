@@ -139,14 +139,13 @@ def best_places(fused: Logs) -> npt.NDArray[np.int64]:
 
 
 def evidence(said: Voices, them: Described, past: Described) -> npt.NDArray[np.float64]:
-    """Fifteen numbers a candidate, none of them an identity or a place in any list. [M, 15]"""
+    """Fourteen numbers a candidate, none of them an identity or a place in any list. [M, 14]"""
     vectors, before = them.vectors.astype(np.float64), past.vectors[:_PLACED].astype(np.float64)
     likeness = vectors @ before.T  # [M, T] of unit vectors
     shared = overlap(them.words, past.words[:NEWEST])
     length = np.full(len(vectors), np.log1p(len(past.words)))
     rows = np.column_stack(
         (
-            said.fused,
             said.remembered,
             said.near,
             np.maximum(said.generated, _SILENT),
