@@ -92,7 +92,7 @@ def test_papers_figures_stand_beside_ours_only_where_they_belong(market: Path, m
     ours = run("eval", market, "--models", models, "--users", 5)
     assert "paper" not in ours
     evaluation = evaluate.Evaluation(
-        verified(models / "decoder", "decoder", FORMAT), Comparison({"fused": np.array([0, 12])}, []), *[None] * 4
+        verified(models / "decoder", "decoder", FORMAT), Comparison({"fused": np.array([0, 12])}, []), *[None] * 5
     )
     printed = Console(width=120)
     with printed.capture() as captured:
