@@ -120,7 +120,8 @@ class Ranker:
         others = np.ones(len(scores), dtype=np.bool_)
         others[best] = False
         if others.any():
-            scores[others] -= max(0.0, float(np.fmax.reduce(scores[others]) - anew.min()))
+            shift = max(0.0, float(np.fmax.reduce(scores[others]) - anew.min()))
+            scores[others] = np.minimum(scores[others] - shift, anew.min())  # rounding must let nobody pass
         scores[best] = anew
         return scores
 

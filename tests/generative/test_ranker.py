@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adgram.core.catalogue import EncodedItem, Item
@@ -98,6 +98,7 @@ def test_overlap_is_the_cosine_of_what_two_texts_say(some: list[list[str]], othe
 
 
 @settings(deadline=None)
+@example(324, 70)  # the lowest of the best and the highest of the others are equal but for rounding
 @given(st.integers(0, 10_000), st.integers(1, 2 * RANKED))
 def test_only_the_best_change_places_and_their_share_stays(seed: int, count: int):
     """The best by fusion keep their probability among them; the others keep their order, behind them."""
