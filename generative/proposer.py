@@ -205,20 +205,15 @@ class GenerativeProposer:
         self, context: ProposalContext, slots: npt.NDArray[np.int64], said: Voices
     ) -> npt.NDArray[np.float64]:
         """The scores of these items by the ranker; by fusion where there is no ranker or nothing to read of a past."""
-        network = self._ranker.network(self._config.decoder) if self._ranker else None
-        past = self._described(context.snapshot, self._newest(context, NEWEST)[::-1])
-        if self._ranker is None or network is None or not past.words:
+        ranker, snapshot = self._ranker, context.snapshot
+        network = ranker.network(self._config.decoder) if ranker else None
+        if ranker is None or network is None:
+            return said.fused
+        past = _described(ranker, snapshot, self._newest(context, NEWEST)[::-1])
+        if not past.words:
             return said.fused
         best = best_places(said.fused)
-        return self._ranker.reordered(said, best, self._described(context.snapshot, slots[best]), past, network)
-
-    def _described(self, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
-        """These items as the ranker reads them; only where there is one."""
-        columns, words = snapshot.items, []
-        if self._ranker is not None:
-            entries = (snapshot.item(columns.item_ids[int(slot)]) for slot in slots)
-            words = [self._ranker.words_of(entry.item) for entry in entries if entry is not None]
-        return Described(columns.vectors[slots], words)
+        return ranker.reordered(said, best, _described(ranker, snapshot, slots[best]), past, network)
 
     def _companions(
         self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
@@ -339,6 +334,13 @@ def _items_below(
     if not slots:
         return NOTHING
     return _Weighed(np.concatenate(slots), np.concatenate(log_probs))
+
+
+def _described(ranker: Ranker, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
+    """These items as the ranker reads them."""
+    entries = (snapshot.item(snapshot.items.item_ids[int(slot)]) for slot in slots)
+    words = [ranker.words_of(entry.item) for entry in entries if entry is not None]
+    return Described(snapshot.items.vectors[slots], words)
 
 
 def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:
