@@ -26,6 +26,7 @@ class ItemColumns:
     alive: npt.NDArray[np.bool_]  # [N]
     stock: npt.NDArray[np.int64]  # [N]; -1 where no offer limits it
     popularity: npt.NDArray[np.float32]  # [N]
+    stamps: npt.NDArray[np.uint64]  # [N] changes with whatever is told of the item, offers apart
 
     @property
     def count(self) -> int:

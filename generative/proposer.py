@@ -4,12 +4,14 @@ import hashlib
 import itertools
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..core.catalogue import Item
 from ..core.clock import elapsed_ms
 from ..core.decision import Candidate, CandidateSource, Proposal
 from ..core.ports import ProposalContext, StepShape
@@ -338,9 +340,17 @@ def _items_below(
 
 def _described(ranker: Ranker, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
     """These items as the ranker reads them."""
-    entries = (snapshot.item(snapshot.items.item_ids[int(slot)]) for slot in slots)
-    words = [ranker.words_of(entry.item) for entry in entries if entry is not None]
-    return Described(snapshot.items.vectors[slots], words)
+    columns = snapshot.items
+
+    def item_at(slot: int) -> Item:
+        entry = snapshot.item(columns.item_ids[slot])
+        assert entry is not None, "candidates and known choices are living items of this snapshot"
+        return entry.item
+
+    places = np.asarray(slots, dtype=np.int64)
+    stamps = zip(places.tolist(), columns.stamps[places].tolist(), strict=True)
+    words = [ranker.words_at(stamp, partial(item_at, slot)) for slot, stamp in stamps]
+    return Described(columns.vectors[places], words)
 
 
 def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:

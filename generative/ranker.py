@@ -2,9 +2,9 @@
 how their words and vectors stand to what the viewer chose last.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +97,28 @@ class Ranker:
     ) -> None:
         self.idf, self.model = idf, model
         self._networks = {True: fused, False: without}
-        self.words_of = lru_cache(maxsize=_WORDS_KEPT)(self._words_of)
+        self._kept: OrderedDict[int, Words] = OrderedDict()
 
     def network(self, decoder: bool) -> Network | None:
         """The network for proposals with or without the decoder."""
         return self._networks[decoder]
+
+    def words_of(self, item: Item) -> Words:
+        """The item's words as this ranker weighs them."""
+        counts = hashed_counts(item)
+        buckets = np.fromiter(sorted(counts), dtype=np.int64, count=len(counts))
+        weights = tf_idf(counts, buckets, self.idf) if len(buckets) else np.empty(0)
+        return Words(np.append(buckets, BUCKETS), np.append(weights, 0.0))
+
+    def words_at(self, stamp: int, item: Callable[[], Item]) -> Words:
+        """The same, kept under the stamp of an item's facts (core.snapshot.ItemColumns): `item` is asked once a stamp,
+        since decoding it takes many times what looking its words up does."""
+        words = self._kept.get(stamp)
+        if words is None:
+            if len(self._kept) >= _WORDS_KEPT:
+                self._kept.popitem(last=False)
+            words = self._kept[stamp] = self.words_of(item())
+        return words
 
     def reordered(self, said: Voices, best: npt.NDArray[np.int64], them: Described, past: Described,
                   network: Network) -> Logs:  # fmt: skip
@@ -124,13 +141,6 @@ class Ranker:
             scores[others] = np.minimum(scores[others] - shift, anew.min())  # rounding must let nobody pass
         scores[best] = anew
         return scores
-
-    def _words_of(self, item: Item) -> Words:
-        """The item's words as this ranker weighs them."""
-        counts = hashed_counts(item)
-        buckets = np.fromiter(sorted(counts), dtype=np.int64, count=len(counts))
-        weights = tf_idf(counts, buckets, self.idf) if len(buckets) else np.empty(0)
-        return Words(np.append(buckets, BUCKETS), np.append(weights, 0.0))
 
 
 def best_places(fused: Logs) -> npt.NDArray[np.int64]:

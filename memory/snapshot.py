@@ -268,13 +268,13 @@ class Fold:
 
 def _item_columns(catalogue: Items, offers: Offers, before: ItemColumns | None = None) -> ItemColumns:
     """The columns as readers see them; the ones of before where nothing changed."""
-    views = (catalogue.sids, catalogue.vectors, catalogue.alive, offers.stock, catalogue.popularity)
-    sids, vectors, alive, stock, popularity = (column.view for column in views)
+    views = (catalogue.sids, catalogue.vectors, catalogue.alive, offers.stock, catalogue.popularity, catalogue.stamps)
+    sids, vectors, alive, stock, popularity, stamps = (column.view for column in views)
     if before is not None and before.stock is stock and before.popularity is popularity and before.alive is alive:
-        same = before.vectors is vectors and before.sids is sids
+        same = before.vectors is vectors and before.sids is sids and before.stamps is stamps
         if same and len(before.item_ids) == len(catalogue.ids):
             return before
-    return ItemColumns(catalogue.ids, sids, vectors, alive, stock, popularity)
+    return ItemColumns(catalogue.ids, sids, vectors, alive, stock, popularity, stamps)
 
 
 def _updated(before: "Map[str, Any]", changed: Mapping[str, Any]) -> "Map[str, Any]":

@@ -31,6 +31,7 @@ from adgram.generative.ranker import (
     Network,
     Ranker,
     Voices,
+    Words,
     best_places,
     load_ranker,
     overlap,
@@ -158,6 +159,38 @@ def test_without_a_past_or_a_network_fusion_has_the_last_word():
         asked, bare = context(ITEMS, history), proposer(None, ITEMS)
         bare._ranker = None
         assert proposer(network, ITEMS).propose(asked).candidates == bare.propose(asked).candidates
+
+
+def test_words_that_change_count_at_the_next_proposal():
+    """Words are kept beside the stamp of what an item says: the same stamp is not decoded again, another is."""
+    asked, served = context(ITEMS, ("box0", "lego0")), proposer(reading(SHARED), ITEMS)
+    before = served.propose(asked).candidates
+    assert "duplo0" not in {candidate.item_id for candidate in before[:5]}
+    stored = asked.snapshot.item("duplo0")
+    assert stored is not None
+    renamed = replace(stored, item=replace(ITEMS[0], item_id="duplo0"))
+    commit = Commit(0, 2, 1, 0, 0, {}, (row(Table.ITEM, "duplo0", renamed),))
+    assert isinstance(asked.snapshot, MemorySnapshot)
+    after = served.propose(replace(asked, snapshot=asked.snapshot.fold(commit))).candidates
+    assert "duplo0" in {candidate.item_id for candidate in after[:5]}
+    assert served.propose(asked).candidates == before
+
+
+def test_an_items_words_are_worked_out_once_a_stamp(monkeypatch: pytest.MonkeyPatch):
+    """And the oldest make room where there are more stamps than are kept."""
+    monkeypatch.setattr("adgram.generative.ranker._WORDS_KEPT", 2)
+    ranker, asked = Ranker(rarity(ITEMS), None, None), []
+
+    def words(place: int) -> Words:
+        def told() -> Item:
+            asked.append(place)
+            return ITEMS[place]
+
+        return ranker.words_at(place, told)
+
+    for place in (0, 1, 1, 0, 2, 1, 0):
+        assert (words(place).buckets == ranker.words_of(ITEMS[place]).buckets).all()
+    assert asked == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize("spoilt", ["lego1", "lego0", "box0"])
