@@ -80,7 +80,8 @@ class GenerativeProposer:
     by the profile's match with each item (0 for items the beams missed). p_memory itself mixes two memories: (1 - c)
     times the softmax, over all admitted items, of the profile's match with their vectors, and c times the item's share
     among the admitted companions of the history, rescored likewise (c = 0 where it has none). With the decoder or
-    memory off, the score is the other's log-probability. A candidate's `log_prob` is the decoder's own.
+    memory off, the score is the other's log-probability; with the decoder off, the profile is that of the `profiler`,
+    the post-training's network, which never learned codes. A candidate's `log_prob` is the decoder's own.
     Where the artefact has a ranker and the viewer a past, it orders the best of these anew, and their scores share the
     same probability in its way (see `ranker`).
     With a need in words (see `needs`) p_decoder is that of a search which the need leads, and p_memory the item's
@@ -99,15 +100,17 @@ class GenerativeProposer:
         fusion: Fusion | None = None,
         needs: Needs | None = None,
         ranker: Ranker | None = None,
+        profiler: SemanticDecoder | None = None,
     ) -> None:
         """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard; without
-        a `ranker`, fusion has the last word."""
+        a `ranker`, fusion has the last word; without a `profiler`, the profile is the decoder's own in any case."""
         self._decoder = decoder.eval()
         self._memory = CompanionMemory(companions)
         self._model = model
         self._config = config
-        self._fusion = fusion or Fusion()
-        self._reader = reader_of(decoder, config)
+        self._fusion = (fusion or Fusion()).beside(config.decoder)
+        # With the decoder off, nothing of the generative model is asked, its reading of the history included.
+        self._reader = reader_of(decoder if config.decoder or profiler is None else profiler.eval(), config)
         self._needs = needs
         self._ranker = ranker
 
@@ -174,7 +177,7 @@ class GenerativeProposer:
         closeness = matches_of(profile, columns.vectors, slots) - near.log_total
         remembered = scores = closeness
         if len(beside.slots):
-            remembered = scores = mixed(_spread(slots, beside), closeness, fusion.of_memory(config.decoder))
+            remembered = scores = mixed(_spread(slots, beside), closeness, fusion.companions)
         if config.decoder:
             scores = mixed(_spread(slots, rescored), remembered, fusion.codes)
         companions = np.exp(_spread(slots, _Weighed(beside.slots, np.log(weights))))
@@ -221,8 +224,7 @@ class GenerativeProposer:
         self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
     ) -> tuple[_Weighed, npt.NDArray[np.float64]]:
         """The admitted companions of the history, each with its probability among them, and their weights."""
-        share = self._fusion.of_memory(self._config.decoder)
-        companions = self._memory.of(chosen_items(context.history)) if share else NO_COMPANIONS
+        companions = self._memory.of(chosen_items(context.history)) if self._fusion.companions else NO_COMPANIONS
         slots = [context.snapshot.slot(item_id) for item_id in companions.item_ids]
         kept = [place for place, slot in enumerate(slots) if slot is not None and admitted[slot]]
         if not kept:
@@ -315,7 +317,8 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
     needs = load_needs(folder.parent / "needs")
     ranker = load_ranker(folder.parent / RANKER, loaded.model)
     model = "+".join(part.model for part in (loaded, ranker, needs) if part)
-    return GenerativeProposer(loaded.decoder.to(device), loaded.companions, model, config, loaded.fusion, needs, ranker)
+    decoder, profiler = loaded.decoder.to(device), loaded.profiler.to(device)
+    return GenerativeProposer(decoder, loaded.companions, model, config, loaded.fusion, needs, ranker, profiler)
 
 
 def _items_below(

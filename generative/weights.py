@@ -17,9 +17,10 @@ from .fusion import Fusion
 from .tokenizer import load_encoder
 
 KIND = "decoder"
-FORMAT = 2
+FORMAT = 3
 _SHAPE = "shape.json"
 _WEIGHTS = "weights.pt"
+_PROFILER = "profiler.pt"  # of a network of the same shape; absent where the decoder is its own
 _COMPANIONS = "companions.npz"
 _FUSION = "fusion.json"
 _TOKENIZER = "tokenizer.txt"  # its checksum, so that the decoder's own names both
@@ -27,9 +28,12 @@ _TOKENIZER = "tokenizer.txt"  # its checksum, so that the decoder's own names bo
 
 @dataclass(frozen=True, slots=True)
 class LoadedDecoder:
-    """A decoder, the companion table beside it and how they are fused, with their artefact's checksum."""
+    """What proposes: a decoder, the two memories beside it and how they are fused, with their artefact's checksum."""
 
     decoder: SemanticDecoder
+    profiler: (
+        SemanticDecoder  # whose profile memory is searched with where the decoder is off; may be the decoder itself
+    )
     companions: CompanionTable
     fusion: Fusion
     model: str
@@ -43,11 +47,15 @@ def save_decoder(
     fusion: Fusion,
     tokenizer: str,
     notes: dict[str, Any],
+    profiler: SemanticDecoder | None = None,
 ) -> str:
-    """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum; its own checksum."""
+    """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum; its own checksum. `profiler` has
+    the decoder's shape; without one, the decoder's own profile searches memory also where it generates nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
+    if profiler is not None and profiler is not decoder:
+        torch.save(profiler.state_dict(), folder / _PROFILER)
     np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))
     (folder / _FUSION).write_bytes(msgspec.json.encode(fusion))
     (folder / _TOKENIZER).write_text(tokenizer, encoding="ascii")
@@ -65,14 +73,21 @@ def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
         )
     try:
         shape = msgspec.json.decode((folder / _SHAPE).read_bytes(), type=DecoderShape)
-        decoder = SemanticDecoder(shape, torch.zeros(shape.levels, shape.codes, shape.vector_width))
-        decoder.load_state_dict(torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True))
+        decoder = _network(shape, folder / _WEIGHTS)
+        own = (folder / _PROFILER).is_file()
+        profiler = _network(shape, folder / _PROFILER) if own else decoder
         companions = _companions(folder / _COMPANIONS)
         fusion = msgspec.json.decode((folder / _FUSION).read_bytes(), type=Fusion)
     except (msgspec.DecodeError, OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{folder} cannot be read by this version ({reason}); train it again") from error
-    return LoadedDecoder(decoder.eval(), companions, fusion, manifest.checksum, manifest.notes)
+    return LoadedDecoder(decoder, profiler, companions, fusion, manifest.checksum, manifest.notes)
+
+
+def _network(shape: DecoderShape, weights: Path) -> SemanticDecoder:
+    network = SemanticDecoder(shape, torch.zeros(shape.levels, shape.codes, shape.vector_width))
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval()
 
 
 def _columns(table: CompanionTable) -> dict[str, Any]:

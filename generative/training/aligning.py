@@ -101,7 +101,8 @@ def _keep(
     items = workshop.marketplace.items()
     tree = CatalogueTree.of(catalogue.sids, loaded.decoder.shape.codes)
     vectors = torch.from_numpy(catalogue.vectors)
-    sources = Sources(loaded.decoder, vectors, tree, loaded.companions, [item.item_id for item in items])
+    item_ids = [item.item_id for item in items]
+    sources = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, item_ids)
     fusion = fused(sources, workshop.data(items).validation, workshop.report)
     stage, folder = TrainingStage.PREFERENCE, workshop.folder(TrainingStage.PREFERENCE)
     made_from = workshop.made_from(stage, reference.checksum)
@@ -111,7 +112,7 @@ def _keep(
     shutil.rmtree(partial, ignore_errors=True)
     checksum = save_decoder(
         partial, loaded.decoder, loaded.companions, fusion, reference.notes["tokenizer"],
-        {**reference.notes, "preference": aligned, "unaligned": reference.checksum},
+        {**reference.notes, "preference": aligned, "unaligned": reference.checksum}, loaded.profiler,
     )  # fmt: skip
     shutil.rmtree(workshop.models / UNALIGNED, ignore_errors=True)
     folder.rename(workshop.models / UNALIGNED)

@@ -18,7 +18,7 @@ from .blending import fitted_fusion
 from .catalogue_tree import CatalogueTree
 from .companionship import companion_table
 from .options import TrainingStage
-from .pools import Sources, joined
+from .pools import Pool, Sources, joined
 from .pretraining import MS_PER_MINUTE
 from .schedule import Report
 from .sequences import HeldOut
@@ -77,14 +77,15 @@ def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
     fusion = Fusion()
     if not options.all_events:  # who has seen the answers cannot be weighed by them
         tree = CatalogueTree.of(catalogue.sids, codebooks.shape[1])
-        sources = Sources(second.decoder, torch.from_numpy(catalogue.vectors), tree, companions, item_ids)
+        vectors = torch.from_numpy(catalogue.vectors)
+        sources = Sources(second.decoder, first.decoder, vectors, tree, companions, item_ids)
         fusion = fused(sources, data.validation, workshop.report)
     spent = max(elapsed_ms(started, workshop.clock) / MS_PER_MINUTE, second.minutes)
     notes = {**workshop.sealed(stage, tokenizer.model, spent), "knn": asdict(settings)}
     folder = workshop.folder(stage)
     for stale in (folder, workshop.models / UNALIGNED):
         shutil.rmtree(stale, ignore_errors=True)
-    checksum = save_decoder(folder, second.decoder, companions, fusion, tokenizer.model, notes)
+    checksum = save_decoder(folder, second.decoder, companions, fusion, tokenizer.model, notes, first.decoder)
     workshop.finish(stage)
     return DecoderReport(
         checksum, tokenizer.model, len(data.training), data.events, second.figure, settings, fusion, spent
@@ -96,8 +97,14 @@ def fused(sources: Sources, validation: HeldOut, report: Report) -> Fusion:
     asked = validation.first(_FUSION_USERS)
     if not len(asked.targets):
         return Fusion()
-    pools = []
-    for pool in sources.pools(asked):
-        pools.append(pool)
-        report("fusion", 0.5 * len(pools) * 256 / len(asked.targets), "asking every source")
-    return fitted_fusion(joined(pools), lambda done, words: report("fusion", 0.5 + done / 2, words))
+
+    def pool(codes: bool, begun: float) -> Pool:
+        pools = []
+        for part in sources.pools(asked, codes):
+            pools.append(part)
+            report("fusion", begun + 0.25 * min(1.0, len(pools) * 256 / len(asked.targets)), "asking every source")
+        return joined(pools)
+
+    return fitted_fusion(
+        pool(True, 0.0), pool(False, 0.25), lambda done, words: report("fusion", 0.5 + done / 2, words)
+    )

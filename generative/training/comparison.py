@@ -1,4 +1,8 @@
-"""Every row of the quality table, on the same users: baselines, and the served sources apart and fused."""
+"""Every row of the quality table, on the same users: baselines, and the served sources apart and fused.
+
+Without generative means without the decoder whole: memory is searched by the post-training's profile, as `adgram serve`
+does with the decoder switched off. The decoder's own profile, learned on beside the codes, belongs to what it adds.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +57,7 @@ def compare(
     item_ids = [item.item_id for item in items]
 
     def sources(model: LoadedDecoder) -> Sources:
-        return Sources(model.decoder, vectors, tree, model.companions, item_ids)
+        return Sources(model.decoder, model.profiler, vectors, tree, model.companions, item_ids)
 
     baselines: dict[str, Popularity | ItemKnn] = {
         "popularity": Popularity(training, len(items)),
@@ -70,26 +74,36 @@ def compare(
             pool.ranks(pool.scores(first.fusion, decoder=False), rng)
         )
         told("SASRec, full cross-entropy", done)
-    counted = replace(loaded.fusion, companions_without_codes=1.0, companion_sharpness=1.0, companion_rescoring=0.0)
+    counted = replace(
+        loaded.fusion,
+        companions_without_codes=1.0,
+        companion_sharpness_without_codes=1.0,
+        companion_rescoring_without_codes=0.0,
+    )
     ranker = load_ranker(models / RANKER, loaded.model) or Ranker(rarity(items), None, None)
     catalogue = Catalogue(vectors.numpy(), [ranker.words_of(item) for item in items])
     fused: list[list[str]] = []
     asking = 0
-    for done, pool in _tracked(sources(loaded).pools(asked), asked):
+    all_of_them = sources(loaded)
+    both = zip(all_of_them.pools(asked), all_of_them.pools(asked, codes=False), strict=True)
+    for pool, without in both:
         histories = asked.histories[asking : asking + len(pool.targets)]
         asking += len(pool.targets)
         served = reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=True)
         rows = {
             "generative alone": pool.scores(loaded.fusion, memory=False),
-            "memory alone": pool.scores(counted, decoder=False),
             UNRANKED: pool.scores(loaded.fusion),
-            WITHOUT: reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=False),
             FUSED: served,
         }
-        for name, scores in rows.items():
-            ranks.setdefault(name, []).append(pool.ranks(scores, rng))
+        rows_without = {
+            "memory alone": without.scores(counted, decoder=False),
+            WITHOUT: reordered(without, histories, loaded.fusion, ranker, catalogue, decoder=False),
+        }
+        for one, its in ((pool, rows), (without, rows_without)):
+            for name, scores in its.items():
+                ranks.setdefault(name, []).append(one.ranks(scores, rng))
         fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(served)]
-        told(FUSED, done)
+        told(FUSED, asking / max(len(asked.targets), 1))
     return Comparison({name: np.concatenate(parts) for name, parts in ranks.items()}, fused)
 
 

@@ -46,6 +46,7 @@ class Pool:
 
     def voices(self, fusion: Fusion, decoder: bool = True) -> Voices:
         """What the sources say of all users' candidates one after another; the companions' total is left out."""
+        fusion = fusion.beside(decoder)
         with np.errstate(divide="ignore"):
             companions = self._shared(
                 fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.matches,
@@ -53,9 +54,8 @@ class Pool:
             )
         totals = self.log_totals[fusion.profile_sharpness]
         near = fusion.profile_sharpness * self.matches - np.repeat(totals, np.diff(self.bounds))
-        share = fusion.of_memory(decoder)
         known = np.repeat(np.logical_or.reduceat(self.weights > 0, self.bounds[:-1]), np.diff(self.bounds))
-        remembered = np.where(known, mixed(companions, near, share), near)
+        remembered = np.where(known, mixed(companions, near, fusion.companions), near)
         if not decoder:
             silent = np.full(len(near), -np.inf)
             return Voices(remembered, remembered, near, silent, self.weights, 0.0)
@@ -95,9 +95,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What serving asks: a decoder over a tokenizer's items, and the companions beside it."""
+    """What serving asks: a decoder over a tokenizer's items, and the two memories beside it."""
 
     decoder: SemanticDecoder
+    profiler: SemanticDecoder  # whose profile memory is searched with where nothing is generated
     vectors: Tensor  # [N, D]
     tree: CatalogueTree
     companions: CompanionTable
@@ -108,7 +109,7 @@ class Sources:
     def pools(self, asked: HeldOut, codes: bool = True) -> Iterator[Pool]:
         """The pools of all users asked about, in pieces; items of their histories are masked.
 
-        With `codes` off nothing is generated.
+        With `codes` off nothing is generated, and the decoder is not asked for a profile either.
         """
         similar = _matrix(self.companions, self.item_ids)
         for start in range(0, len(asked.targets), _CHUNK):
@@ -119,7 +120,7 @@ class Sources:
 
     def _pool(self, asked: HeldOut, similar: scipy.sparse.csr_matrix, codes: bool) -> Pool:
         histories, users = asked.histories, len(asked.targets)
-        readings = read_all(self.decoder, self.vectors, histories)
+        readings = read_all(self.decoder if codes else self.profiler, self.vectors, histories)
         matches = readings.profiles @ self.vectors.T  # [U, N]
         mask = np.repeat(np.arange(users), [len(history) for history in histories])
         matches[torch.from_numpy(mask), torch.from_numpy(np.concatenate(histories))] = -torch.inf

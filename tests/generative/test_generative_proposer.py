@@ -115,6 +115,24 @@ def test_the_answer_does_not_depend_on_where_items_lie_in_memory(seed, count):
     assert [candidate.score for candidate in one] == pytest.approx([candidate.score for candidate in other], abs=1e-6)
 
 
+@pytest.mark.parametrize("compiled", ["off", "auto"])
+def test_with_the_decoder_off_nothing_of_it_is_asked(compiled: str):
+    """Another network's profile searches memory then, its own weights changing nothing; with it on, only it reads."""
+    networks = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        networks.append(SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width)))
+    asked = context_of(snapshot_of(random_items(9, 90)), ("i3", "i1", "i4"))
+
+    def found(own: int, other: int | None, **on: bool) -> list[tuple[str, float]]:
+        config, profiler = GenerativeConfig(compiled=compiled, **on), None if other is None else networks[other]
+        proposer = GenerativeProposer(networks[own], CompanionTable.empty(), "random", config, profiler=profiler)
+        return [(candidate.item_id, candidate.score) for candidate in proposer.propose(asked).candidates]
+
+    assert found(0, 1, decoder=False) == found(1, None, decoder=False) != found(0, None, decoder=False)
+    assert found(0, 1) == found(0, None) != found(1, None)
+
+
 def test_companions_of_the_history_are_remembered_if_they_are_admitted():
     """An item far from the profile is proposed from memory because it goes with the history, if it is admitted."""
     items = random_items(4, 60)

@@ -50,7 +50,9 @@ def pool(marketplace: Marketplace, models: Path) -> Pool:
     asked = HeldOut(
         as_rows([user.training for user in users], row_of), np.array([row_of[user.item_ids[-2]] for user in users])
     )
-    return joined(list(Sources(loaded.decoder, vectors, tree, loaded.companions, ids, 8, 8).pools(asked)))
+    return joined(
+        list(Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, ids, 8, 8).pools(asked))
+    )
 
 
 def test_the_cross_entropy_over_a_catalogue_is_the_composed_one():
@@ -118,7 +120,7 @@ def test_a_fitted_fusion_is_no_worse_than_the_one_it_started_from(pool: Pool):
         ranks = pool.ranks(pool.scores(fusion))
         return float(gains(ranks).mean() + 0.5 * (ranks < TOP).mean())
 
-    fitted = fitted_fusion(pool, lambda done, words: None)
+    fitted = fitted_fusion(pool, pool, lambda done, words: None)
     assert figure(fitted) >= figure(replace(fitted, codes=0.02))
     assert 0 < fitted.codes < 1
 
