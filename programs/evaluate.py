@@ -87,6 +87,8 @@ def evaluate(
     console.print(_table(opened.manifest.name, evaluations))
     for folder, evaluation in zip(folders, evaluations, strict=True):
         console.print(_line(folder, evaluation), highlight=False)
+    if len(evaluations) > 1:
+        console.print(f"All trainings, each user once: {_against(_together(evaluations, seed))}", highlight=False)
     console.print(
         f"Protocol: {len(asked)} users, leave-one-out: the last choice is asked for among the whole catalogue, "
         f"items of the history are masked (the newest {HISTORY_KEPT} events, as served), ties are broken at random. "
@@ -150,13 +152,26 @@ def _table(name: str, evaluations: Sequence[Evaluation]) -> Table:
 
 def _line(folder: Path, evaluation: Evaluation) -> str:
     """One artefact in one line: its checksum, its quality, its time, and the paired test."""
-    score, test = _score(evaluation, FUSED), evaluation.test
+    score = _score(evaluation, FUSED)
     return (
         f"{folder}: {evaluation.model} (decoder, which names its tokenizer, and ranker): fused Recall@10 "
         f"{score.recall_at_10:.4f}, NDCG@10 {score.ndcg_at_10:.4f}, {evaluation.served_ms:.1f} ms a proposal (median "
-        f"of {evaluation.served}; {evaluation.served_equal} of them the same list as in the table). Against {WITHOUT}, "
-        f"paired over users: NDCG@10 {test.ndcg_gain:+.4f} [{test.low:+.4f}, {test.high:+.4f}], Wilcoxon p "
-        f"{test.p_ndcg:.2g}; hits at 10 {test.gained} gained, {test.lost} lost, exact McNemar p {test.p_recall:.2g}."
+        f"of {evaluation.served}; {evaluation.served_equal} of them the same list as in the table). "
+        f"{_against(evaluation.test)}"
+    )
+
+
+def _together(evaluations: Sequence[Evaluation], seed: int) -> PairedTest:
+    """Fused against fused without generative over all trainings."""
+    fused, without = (np.stack([one.compared.ranks[name] for one in evaluations]) for name in (FUSED, WITHOUT))
+    return paired_test(fused, without, np.random.default_rng(seed))
+
+
+def _against(test: PairedTest) -> str:
+    return (
+        f"Against {WITHOUT}, paired over users: NDCG@10 {test.ndcg_gain:+.4f} [{test.low:+.4f}, {test.high:+.4f}], "
+        f"Wilcoxon p {test.p_ndcg:.2g}; hits at 10 {test.gained} gained, {test.lost} lost, exact McNemar p "
+        f"{test.p_recall:.2g}."
     )
 
 
@@ -194,6 +209,7 @@ def _write_report(
             }
             for folder, evaluation in zip(folders, evaluations, strict=True)
         ],
+        "fused_against_without": asdict(_together(evaluations, seed)),
         "targets": {user.user_id: user.target for user in asked},
         "fused": {user.user_id: ranking for user, ranking in zip(asked, first.compared.fused, strict=True)},
     }

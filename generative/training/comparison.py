@@ -84,24 +84,21 @@ def compare(
     catalogue = Catalogue(vectors.numpy(), [ranker.words_of(item) for item in items])
     fused: list[list[str]] = []
     asking = 0
-    all_of_them = sources(loaded)
-    both = zip(all_of_them.pools(asked), all_of_them.pools(asked, codes=False), strict=True)
-    for pool, without in both:
+    every = sources(loaded)
+    for pool, without in zip(every.pools(asked), every.pools(asked, codes=False), strict=True):
         histories = asked.histories[asking : asking + len(pool.targets)]
         asking += len(pool.targets)
         served = reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=True)
+        alone = reordered(without, histories, loaded.fusion, ranker, catalogue, decoder=False)
         rows = {
-            "generative alone": pool.scores(loaded.fusion, memory=False),
-            UNRANKED: pool.scores(loaded.fusion),
-            FUSED: served,
+            "generative alone": (pool, pool.scores(loaded.fusion, memory=False)),
+            "memory alone": (without, without.scores(counted, decoder=False)),
+            UNRANKED: (pool, pool.scores(loaded.fusion)),
+            WITHOUT: (without, alone),
+            FUSED: (pool, served),
         }
-        rows_without = {
-            "memory alone": without.scores(counted, decoder=False),
-            WITHOUT: reordered(without, histories, loaded.fusion, ranker, catalogue, decoder=False),
-        }
-        for one, its in ((pool, rows), (without, rows_without)):
-            for name, scores in its.items():
-                ranks.setdefault(name, []).append(one.ranks(scores, rng))
+        for name, (candidates, scores) in rows.items():
+            ranks.setdefault(name, []).append(candidates.ranks(scores, rng))
         fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(served)]
         told(FUSED, asking / max(len(asked.targets), 1))
     return Comparison({name: np.concatenate(parts) for name, parts in ranks.items()}, fused)

@@ -184,6 +184,26 @@ def test_a_paired_test_sees_a_gain_and_no_gain():
     assert (same.ndcg_gain, same.p_ndcg, same.p_recall) == (0.0, 1.0, 1.0)
 
 
+def test_several_trainings_are_tested_over_users_who_count_once():
+    """The gain is the mean over trainings; three trainings of the same ranks say no more than one."""
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 30, 400), rng.integers(0, 30, 400)
+    alone = paired_test(one, other, np.random.default_rng(1), 300)
+    assert paired_test(np.stack([one] * 3), np.stack([other] * 3), np.random.default_rng(1), 300) == alone
+    mixed_up = paired_test(np.stack([one, other]), np.stack([other, other]), np.random.default_rng(1), 300)
+    assert mixed_up.ndcg_gain == pytest.approx(alone.ndcg_gain / 2)
+    opposed = paired_test(np.stack([one, other]), np.stack([other, one]), np.random.default_rng(1), 300)
+    assert (opposed.ndcg_gain, opposed.gained, opposed.lost) == (pytest.approx(0), 0, 0)
+
+
+def test_memory_without_the_decoder_is_weighed_apart():
+    """Its settings take the place of those beside the decoder, which stay as they are with it."""
+    fusion = Fusion(companions=0.2, companions_without_codes=0.9, profile_sharpness_without_codes=1.5)
+    assert fusion.beside(decoder=True) is fusion
+    alone = fusion.beside(decoder=False)
+    assert (alone.companions, alone.profile_sharpness, alone.codes) == (0.9, 1.5, fusion.codes)
+
+
 def test_mixing_keeps_to_the_share():
     """A share of 0 or 1 leaves one side alone; between, probabilities are averaged."""
     one, other = normalised(np.array([0.0, 1.0])), normalised(np.array([2.0, -np.inf]))
