@@ -13,7 +13,7 @@ class GenerativeConfig:
     """Settings of the served proposer. What the model itself fixes (levels, codes, widths) is in its artefact."""
 
     beam_width: int = 32  # beams kept a level; the candidates wanted are rarely more
-    decoder: bool = True  # False leaves the nearest neighbours alone
+    decoder: bool = True  # False leaves memory alone: companions, and the neighbours of a profile that knows no codes
     memory: bool = True  # False leaves the decoder alone
     neighbours: int = 32  # candidates taken from memory
     history_length: int = 20  # newest items read; the decoder was trained on no more

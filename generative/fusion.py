@@ -14,7 +14,7 @@ class Fusion:
 
     A sharpness multiplies log-probabilities before they are normalised again (an inverse temperature). The defaults are
     for models that learned from every event, so that nothing is left to fit them on: about what Amazon Beauty's
-    validation events asked for.
+    validation events asked for, in three trainings.
     """
 
     codes: float = 0.1  # share of the decoder, 0 … 1; memory has the rest
@@ -27,10 +27,10 @@ class Fusion:
     code_rescoring_alone: float = 1.0
     companion_rescoring: float = 0.3  # the same for companions: a match of one item with another, and with the viewer
     # Memory where the decoder is off, and another network's profile searches it:
-    companions_without_codes: float = 0.7
+    companions_without_codes: float = 0.8
     profile_sharpness_without_codes: float = 1.0
     companion_sharpness_without_codes: float = 1.0
-    companion_rescoring_without_codes: float = 0.3
+    companion_rescoring_without_codes: float = 0.7
 
     def beside(self, decoder: bool) -> "Fusion":
         """The same, with memory weighed as it is with or without the decoder beside it."""

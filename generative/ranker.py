@@ -114,7 +114,9 @@ class Ranker:
         """The same, kept under the stamp of an item's facts (core.snapshot.ItemColumns): `item` is asked once a stamp,
         since decoding it takes many times what looking its words up does."""
         words = self._kept.get(stamp)
-        if words is None:
+        if words is not None:
+            self._kept.move_to_end(stamp)
+        else:
             if len(self._kept) >= _WORDS_KEPT:
                 self._kept.popitem(last=False)
             words = self._kept[stamp] = self.words_of(item())

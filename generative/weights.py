@@ -1,4 +1,4 @@
-"""The decoder's artefact: its shape, its weights, and the tokenizer it was trained with."""
+"""The decoder's artefact: its shape and weights, the memories beside it, and how all are fused."""
 
 import pickle
 from dataclasses import asdict, dataclass, fields
@@ -31,9 +31,7 @@ class LoadedDecoder:
     """What proposes: a decoder, the two memories beside it and how they are fused, with their artefact's checksum."""
 
     decoder: SemanticDecoder
-    profiler: (
-        SemanticDecoder  # whose profile memory is searched with where the decoder is off; may be the decoder itself
-    )
+    profiler: SemanticDecoder  # whose profile searches memory where the decoder is off; may be the decoder
     companions: CompanionTable
     fusion: Fusion
     model: str
@@ -54,6 +52,7 @@ def save_decoder(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
+    (folder / _PROFILER).unlink(missing_ok=True)
     if profiler is not None and profiler is not decoder:
         torch.save(profiler.state_dict(), folder / _PROFILER)
     np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))

@@ -88,7 +88,12 @@ def evaluate(
     for folder, evaluation in zip(folders, evaluations, strict=True):
         console.print(_line(folder, evaluation), highlight=False)
     if len(evaluations) > 1:
-        console.print(f"All trainings, each user once: {_against(_together(evaluations, seed))}", highlight=False)
+        test, gains = _together(evaluations, seed), [evaluation.test.ndcg_gain for evaluation in evaluations]
+        console.print(
+            f"These {len(evaluations)} trainings together, each user once: {_against(test, 'sign test')} "
+            f"From training to training the gain is {np.mean(gains):+.4f} ± {np.std(gains, ddof=1):.4f}.",
+            highlight=False,
+        )
     console.print(
         f"Protocol: {len(asked)} users, leave-one-out: the last choice is asked for among the whole catalogue, "
         f"items of the history are masked (the newest {HISTORY_KEPT} events, as served), ties are broken at random. "
@@ -157,7 +162,7 @@ def _line(folder: Path, evaluation: Evaluation) -> str:
         f"{folder}: {evaluation.model} (decoder, which names its tokenizer, and ranker): fused Recall@10 "
         f"{score.recall_at_10:.4f}, NDCG@10 {score.ndcg_at_10:.4f}, {evaluation.served_ms:.1f} ms a proposal (median "
         f"of {evaluation.served}; {evaluation.served_equal} of them the same list as in the table). "
-        f"{_against(evaluation.test)}"
+        f"{_against(evaluation.test, 'exact McNemar')}"
     )
 
 
@@ -167,10 +172,10 @@ def _together(evaluations: Sequence[Evaluation], seed: int) -> PairedTest:
     return paired_test(fused, without, np.random.default_rng(seed))
 
 
-def _against(test: PairedTest) -> str:
+def _against(test: PairedTest, hits: str) -> str:
     return (
         f"Against {WITHOUT}, paired over users: NDCG@10 {test.ndcg_gain:+.4f} [{test.low:+.4f}, {test.high:+.4f}], "
-        f"Wilcoxon p {test.p_ndcg:.2g}; hits at 10 {test.gained} gained, {test.lost} lost, exact McNemar p "
+        f"Wilcoxon p {test.p_ndcg:.2g}; hits at 10 {test.gained} gained, {test.lost} lost, {hits} p "
         f"{test.p_recall:.2g}."
     )
 
@@ -189,7 +194,8 @@ def _write_report(
     asked: Sequence[UserSequence],
     evaluations: Sequence[Evaluation],
 ) -> None:
-    """Afterwards `out` holds the first folder's scores and lists of `fused`, and all folders' scores beside them."""
+    """Afterwards `out` holds the first folder's scores and lists of `fused`, all folders' scores beside them, and the
+    paired test over all of them."""
     first = evaluations[0]
     report: dict[str, Any] = {
         "marketplace": os.fspath(marketplace),

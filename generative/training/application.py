@@ -25,7 +25,7 @@ from .sequences import HeldOut
 from .stages import learn_codes
 from .workshop import FIRST_STAGE, UNALIGNED, Workshop
 
-_FUSION_USERS = 12_000  # half of them chose shares by chance that were worse for all (Amazon Beauty)
+_FUSION_USERS = 12_000  # half of them chose, by chance, what was worse for all (seen without the test: see docs/LOG.md)
 
 
 @dataclass(frozen=True, slots=True)

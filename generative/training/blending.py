@@ -31,36 +31,36 @@ def fitted_fusion(pool: Pool, without: Pool, told: Callable[[float, str], None])
     memory_alone = {f"{name}_without_codes": values for name, values in memory.items()}
     alone: dict[str, Sequence[float]] = {"code_rescoring_alone": _RATES, "code_sharpness_alone": _SHARP}
     fusion = Fusion(companions_without_codes=0.6, companions=0.6)
-    fusion = _climbed(without, fusion, memory_alone, decoder=False, memory=True)
-    told(0.3, f"memory {_figure(without, fusion, False, True):.4f}")
-    silent = _climbed(pool, replace(fusion, codes=0.0), memory, decoder=True, memory=True)
+    fusion = _climbed(without, fusion, memory_alone, memory=True)
+    told(0.3, f"memory {_figure(without, fusion, True):.4f}")
+    silent = _climbed(pool, replace(fusion, codes=0.0), memory, memory=True)
     fusion = replace(silent, codes=fusion.codes)
-    fusion = _climbed(pool, fusion, alone, decoder=True, memory=False)
-    told(0.6, f"codes {_figure(pool, fusion, True, False):.4f}")
+    fusion = _climbed(pool, fusion, alone, memory=False)
+    told(0.6, f"codes {_figure(pool, fusion, False):.4f}")
     together: dict[str, Sequence[float]] = {
         "codes": _WEIGHTS,
         "code_rescoring": _RATES,
         "code_sharpness": _SHARP,
         "companions": _WEIGHTS,
     }
-    fusion = _climbed(pool, fusion, together, decoder=True, memory=True)
-    told(1.0, f"fused {_figure(pool, fusion, True, True):.4f}")
+    fusion = _climbed(pool, fusion, together, memory=True)
+    told(1.0, f"fused {_figure(pool, fusion, True):.4f}")
     return fusion
 
 
-def _climbed(pool: Pool, fusion: Fusion, grid: dict[str, Sequence[float]], decoder: bool, memory: bool) -> Fusion:
+def _climbed(pool: Pool, fusion: Fusion, grid: dict[str, Sequence[float]], memory: bool) -> Fusion:
     """The best of each setting's values in turn, the others as they stand, `_ROUNDS` times."""
-    best, figure = fusion, _figure(pool, fusion, decoder, memory)
+    best, figure = fusion, _figure(pool, fusion, memory)
     for _ in range(_ROUNDS):
         for name, values in grid.items():
             for value in values:
                 candidate = replace(best, **{name: value})
-                found = _figure(pool, candidate, decoder, memory)
+                found = _figure(pool, candidate, memory)
                 if found > figure:
                     best, figure = candidate, found
     return best
 
 
-def _figure(pool: Pool, fusion: Fusion, decoder: bool, memory: bool) -> float:
-    ranks = pool.ranks(pool.scores(fusion, decoder, memory))
+def _figure(pool: Pool, fusion: Fusion, memory: bool) -> float:
+    ranks = pool.ranks(pool.scores(fusion, memory))
     return float(gains(ranks).mean() + 0.5 * (ranks < 10).mean())

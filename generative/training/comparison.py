@@ -16,14 +16,13 @@ from ...core.catalogue import Item
 from ..ranker import FOLDER as RANKER
 from ..ranker import Ranker, load_ranker, rarity
 from ..tokenizer import load_encoder
-from ..weights import LoadedDecoder, load_decoder
+from ..weights import load_decoder
 from .baselines import PLAIN_KNN, ItemKnn, KnnSettings, Popularity
 from .catalogue_tree import CatalogueTree
 from .evaluation import TOP
-from .pools import Pool, Sources
+from .pools import Sources
 from .ranking import Catalogue, reordered
 from .sequences import HeldOut
-from .workshop import FIRST_STAGE
 
 Ranks = npt.NDArray[np.int64]
 FUSED, WITHOUT, UNRANKED = "fused", "fused without generative", "fused without ranker"
@@ -52,12 +51,8 @@ def compare(
     vectors = torch.from_numpy(np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded]))
     sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
     loaded = load_decoder(models / "decoder", models / "tokenizer")
-    first = load_decoder(models / FIRST_STAGE, models / "tokenizer")
     tree = CatalogueTree.of(sids, loaded.decoder.shape.codes)
     item_ids = [item.item_id for item in items]
-
-    def sources(model: LoadedDecoder) -> Sources:
-        return Sources(model.decoder, model.profiler, vectors, tree, model.companions, item_ids)
 
     baselines: dict[str, Popularity | ItemKnn] = {
         "popularity": Popularity(training, len(items)),
@@ -69,11 +64,7 @@ def compare(
         for done, part in _parts(asked):
             ranks.setdefault(name, []).append(_ranks(scorer, part, rng))
             told(name, done)
-    for done, pool in _tracked(sources(first).pools(asked, codes=False), asked):
-        ranks.setdefault("SASRec, full cross-entropy", []).append(
-            pool.ranks(pool.scores(first.fusion, decoder=False), rng)
-        )
-        told("SASRec, full cross-entropy", done)
+    profile_alone = replace(loaded.fusion, companions_without_codes=0.0, profile_sharpness_without_codes=1.0)
     counted = replace(
         loaded.fusion,
         companions_without_codes=1.0,
@@ -84,15 +75,16 @@ def compare(
     catalogue = Catalogue(vectors.numpy(), [ranker.words_of(item) for item in items])
     fused: list[list[str]] = []
     asking = 0
-    every = sources(loaded)
+    every = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, item_ids)
     for pool, without in zip(every.pools(asked), every.pools(asked, codes=False), strict=True):
         histories = asked.histories[asking : asking + len(pool.targets)]
         asking += len(pool.targets)
-        served = reordered(pool, histories, loaded.fusion, ranker, catalogue, decoder=True)
-        alone = reordered(without, histories, loaded.fusion, ranker, catalogue, decoder=False)
+        served = reordered(pool, histories, loaded.fusion, ranker, catalogue)
+        alone = reordered(without, histories, loaded.fusion, ranker, catalogue)
         rows = {
+            "SASRec, full cross-entropy": (without, without.scores(profile_alone)),
             "generative alone": (pool, pool.scores(loaded.fusion, memory=False)),
-            "memory alone": (without, without.scores(counted, decoder=False)),
+            "memory alone": (without, without.scores(counted)),
             UNRANKED: (pool, pool.scores(loaded.fusion)),
             WITHOUT: (without, alone),
             FUSED: (pool, served),
@@ -122,10 +114,3 @@ def _parts(asked: HeldOut) -> Iterator[tuple[float, HeldOut]]:
     for start in range(0, users, _CHUNK):
         stop = start + _CHUNK
         yield min(stop / users, 1.0), HeldOut(asked.histories[start:stop], asked.targets[start:stop])
-
-
-def _tracked(pools: Iterator[Pool], asked: HeldOut) -> Iterator[tuple[float, Pool]]:
-    done = 0
-    for pool in pools:
-        done += len(pool.targets)
-        yield done / len(asked.targets), pool

@@ -37,16 +37,17 @@ class Pool:
     weights: Floats  # [P] as companions, 0 where they are none
     log_totals: dict[float, Floats]  # by sharpness [U]: of exp(sharpness · match) over all admitted items
     targets: Rows  # [U]
+    codes: bool  # whether the decoder was asked, and the matches are with its profile
 
-    def scores(self, fusion: Fusion, decoder: bool = True, memory: bool = True) -> Floats:
+    def scores(self, fusion: Fusion, memory: bool = True) -> Floats:
         """The score that the proposer gives each candidate, -inf to those it does not know. [P]"""
         if memory:
-            return self.voices(fusion, decoder).fused
+            return self.voices(fusion).fused
         return self._shared(fusion.generated_scores(self.log_probs, self.matches, memory), self.log_probs > -np.inf)
 
-    def voices(self, fusion: Fusion, decoder: bool = True) -> Voices:
+    def voices(self, fusion: Fusion) -> Voices:
         """What the sources say of all users' candidates one after another; the companions' total is left out."""
-        fusion = fusion.beside(decoder)
+        fusion = fusion.beside(self.codes)
         with np.errstate(divide="ignore"):
             companions = self._shared(
                 fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.matches,
@@ -56,7 +57,7 @@ class Pool:
         near = fusion.profile_sharpness * self.matches - np.repeat(totals, np.diff(self.bounds))
         known = np.repeat(np.logical_or.reduceat(self.weights > 0, self.bounds[:-1]), np.diff(self.bounds))
         remembered = np.where(known, mixed(companions, near, fusion.companions), near)
-        if not decoder:
+        if not self.codes:
             silent = np.full(len(near), -np.inf)
             return Voices(remembered, remembered, near, silent, self.weights, 0.0)
         generated = self._shared(fusion.generated_scores(self.log_probs, self.matches, True), self.log_probs > -np.inf)
@@ -153,6 +154,7 @@ class Sources:
             weights,
             {sharp: (sharp * matches).logsumexp(dim=1).double().numpy() for sharp in SHARPNESS},
             asked.targets,
+            codes,
         )
 
     def _generated(self, readings: Readings, histories: Sequence[Rows], matches: Tensor) -> "_Generated":
@@ -195,7 +197,7 @@ def _matrix(table: CompanionTable, item_ids: Sequence[str]) -> scipy.sparse.csr_
 
 
 def joined(pools: Sequence[Pool]) -> Pool:
-    """One pool of all their users."""
+    """One pool of all their users; all with the decoder, or all without."""
     starts = np.cumsum([0, *(int(pool.bounds[-1]) for pool in pools)])
     bounds = [pool.bounds[:-1] + start for pool, start in zip(pools, starts.tolist(), strict=False)]
 
@@ -207,4 +209,5 @@ def joined(pools: Sequence[Pool]) -> Pool:
         np.concatenate([pool.weights for pool in pools]),
         {sharp: np.concatenate([pool.log_totals[sharp] for pool in pools]) for sharp in pools[0].log_totals},
         np.concatenate([pool.targets for pool in pools]),
+        pools[0].codes,
     )

@@ -29,19 +29,22 @@ _DECIDING = 5
 _LEAST_HITS = 200  # with fewer lists to learn from, fourteen numbers a candidate are learned by heart
 _HIDDEN, _EPOCHS, _LISTS, _RATE = 32, 10, 128, 3e-3  # more of any changed nothing on Amazon Beauty and Toys
 _DECAY = 1e-4
+_REFUSED = "not kept: validation NDCG did not rise, or too few choices"
 _MEMBERS = 10  # networks whose mean is served: three moved N@10 by .0003 from seed to seed, ten by .0001
 
 
 @dataclass(frozen=True, slots=True)
 class RankerReport:
-    """What came out of the ranker's stage. Figures are NDCG at 10 on the validation choices of people who taught
-    nothing."""
+    """What came out of the ranker's stage. Figures are NDCG at 10 on the validation choices of those who decide, by
+    networks that the others taught; the ones kept are taught by all."""
 
     ranker: str  # checksum
     decoder: str  # that of what it orders
     outcome: str
     validation_ndcg_fused: float | None  # by fusion,
     validation_ndcg_ranked: float | None  # and by the ranker behind it
+    validation_ndcg_remembered: float | None  # the same two with the decoder off
+    validation_ndcg_remembered_ranked: float | None
     minutes: float
 
 
@@ -78,7 +81,7 @@ def rank(workshop: Workshop) -> RankerReport:
     loaded = load_decoder(workshop.folder(TrainingStage.DECODER), workshop.folder(TrainingStage.TOKENIZER))
     items, data = workshop.marketplace.items(), workshop.data(workshop.marketplace.items())
     outcome = "not tried: no choices are held out to learn from"
-    figures: tuple[float | None, float | None] = (None, None)
+    figures: dict[bool, tuple[float | None, float | None]] = {True: (None, None), False: (None, None)}
     ranker = Ranker(rarity(items), None, None)
     if not options.all_events and len(data.validation.targets):
         encoded = EncodedCatalogue.of(workshop.tokenizer(), items)
@@ -91,17 +94,18 @@ def rank(workshop: Workshop) -> RankerReport:
         networks: dict[bool, Network | None] = {}
         for decoder in (True, False):
             pools = _told(sources.pools(asked, codes=decoder), asked, workshop.report, decoder)
-            lists = lists_of(pools, asked, loaded.fusion, catalogue, decoder)
+            lists = lists_of(pools, asked, loaded.fusion, catalogue)
+            workshop.report("ranker", 1.0 if not decoder else 0.5, "teaching networks")
             networks[decoder], before, after = _taught(lists, options.seed)
-            if decoder:
-                figures = (before, after)
+            figures[decoder] = (before, after)
         ranker = Ranker(ranker.idf, networks[True], networks[False])
-        outcome = "kept" if networks[True] else "not kept: validation NDCG did not rise, or too few choices"
+        said = {mode: "kept" if network else _REFUSED for mode, network in networks.items()}
+        outcome = said[True] if said[True] == said[False] else f"{said[True]}; with the decoder off {said[False]}"
     folder = workshop.folder(stage)
     shutil.rmtree(folder, ignore_errors=True)
     spent = elapsed_ms(started, workshop.clock) / MS_PER_MINUTE
     checksum = save_ranker(folder, ranker, loaded.model, workshop.sealed(stage, loaded.model, spent))
-    return RankerReport(checksum, loaded.model, outcome, *figures, spent)
+    return RankerReport(checksum, loaded.model, outcome, *figures[True], *figures[False], spent)
 
 
 def _told(pools: Iterator[Pool], asked: HeldOut, report: Report, decoder: bool) -> Iterator[Pool]:
@@ -112,11 +116,11 @@ def _told(pools: Iterator[Pool], asked: HeldOut, report: Report, decoder: bool) 
         yield pool
 
 
-def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: Catalogue, decoder: bool) -> Lists:
+def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: Catalogue) -> Lists:
     """What the ranker reads for all users asked about, in their order."""
     read, targets, sizes, ranks = [], [], [], []
     for pool, histories in _beside(pools, asked):
-        said = pool.voices(fusion, decoder)
+        said = pool.voices(fusion)
         ranks.append(pool.ranks(said.fused))
         for user, one in enumerate(_users(pool, said)):
             best = best_places(one.fused)
@@ -128,10 +132,9 @@ def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: C
     return Lists(rows, np.concatenate(targets), np.cumsum([0, *sizes]), np.concatenate(ranks))
 
 
-def reordered(pool: Pool, histories: Sequence[Rows], fusion: Fusion, ranker: Ranker, catalogue: Catalogue,
-              decoder: bool) -> Floats:  # fmt: skip
+def reordered(pool: Pool, histories: Sequence[Rows], fusion: Fusion, ranker: Ranker, catalogue: Catalogue) -> Floats:
     """The score that the proposer gives each candidate of the pool with this ranker. [P]"""
-    said, network = pool.voices(fusion, decoder), ranker.network(decoder)
+    said, network = pool.voices(fusion), ranker.network(pool.codes)
     if network is None:
         return said.fused
     scores = []

@@ -28,8 +28,9 @@ def paired_test(
     one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], rng: np.random.Generator, resamples: int = _RESAMPLES
 ) -> PairedTest:
     """`one` against `other`, both ranks of the same users' targets [U]. With S trainings of each, [S, U], a user counts
-    once, by the mean over them."""
-    differences = np.atleast_2d(gains(one) - gains(other)).mean(axis=0)
+    once, by the mean over them; interval and p are then for these trainings, not for any other's luck."""
+    # Rounded, so that a mean of gains and losses that cancel is no difference.
+    differences = np.round(np.atleast_2d(gains(one) - gains(other)).mean(axis=0), 12)
     means = [float(rng.choice(differences, size=len(differences)).mean()) for _ in range(resamples)]
     low, high = np.quantile(means, (0.025, 0.975)).tolist()
     hits = np.atleast_2d((one < TOP).astype(np.int64) - (other < TOP)).sum(axis=0)

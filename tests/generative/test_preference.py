@@ -142,7 +142,9 @@ def test_the_aligned_decoder_is_kept_only_where_validation_rose(
     assert (after.checksum != before) == helps == report.outcome.startswith("kept")
     assert (tmp_path / "unaligned").exists() == helps
     assert after.notes["preference"]["kept"] == helps
-    load_decoder(tmp_path / "decoder", tmp_path / "tokenizer")
+    served, first = (load_decoder(tmp_path / name, tmp_path / "tokenizer") for name in ("decoder", "interest"))
+    assert torch.equal(served.profiler.query.weight, first.decoder.query.weight)
+    assert not torch.equal(served.profiler.query.weight, served.decoder.query.weight)
     assert fit_stage(place, TrainingStage.PREFERENCE) is None
     assert fit_stage(place, TrainingStage.DECODER) is None
     figures = iter((0.5, 0.6, 0.7, 0.2))

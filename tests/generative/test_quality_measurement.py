@@ -28,6 +28,7 @@ from adgram.generative.weights import load_decoder
 
 SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
 ALWAYS = Deadline(1, ManualClock())
+_WITHOUT = {name: 0.0 for name in Fusion.__dataclass_fields__ if name.endswith("_without_codes")}
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def decoder() -> SemanticDecoder:
 
 
 @pytest.fixture(scope="module")
-def pool(marketplace: Marketplace, models: Path) -> Pool:
-    """What the trained models say of everybody's validation choice."""
+def pools(marketplace: Marketplace, models: Path) -> tuple[Pool, Pool]:
+    """What the trained models say of everybody's validation choice, with the decoder and without."""
     items = marketplace.items()
     encoded = load_encoder(models / "tokenizer").encode(items)
     loaded = load_decoder(models / "decoder", models / "tokenizer")
@@ -50,9 +51,14 @@ def pool(marketplace: Marketplace, models: Path) -> Pool:
     asked = HeldOut(
         as_rows([user.training for user in users], row_of), np.array([row_of[user.item_ids[-2]] for user in users])
     )
-    return joined(
-        list(Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, ids, 8, 8).pools(asked))
-    )
+    sources = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, ids, 8, 8)
+    return joined(list(sources.pools(asked))), joined(list(sources.pools(asked, codes=False)))
+
+
+@pytest.fixture(scope="module")
+def pool(pools: tuple[Pool, Pool]) -> Pool:
+    """With the decoder."""
+    return pools[0]
 
 
 def test_the_cross_entropy_over_a_catalogue_is_the_composed_one():
@@ -104,25 +110,33 @@ def test_a_target_that_a_narrow_search_misses_is_no_hit(decoder: SemanticDecoder
     assert (np.delete(ranks, np.flatnonzero(ranks < TOP)) == TOP).all()
 
 
-def test_sources_of_a_pool_are_probabilities(pool: Pool):
+def test_sources_of_a_pool_are_probabilities(pools: tuple[Pool, Pool]):
     """Each source's shares sum to at most one for every user, and so does their mixture."""
     fusion = Fusion(companion_sharpness=0.7, code_rescoring=0.5, code_rescoring_alone=0.2)
-    for settings in ({"memory": False}, {"decoder": False}, {}):
-        totals = np.add.reduceat(np.exp(pool.scores(fusion, **settings)), pool.bounds[:-1])
+    both, without = pools
+    for pool, memory in ((both, False), (both, True), (without, True)):
+        totals = np.add.reduceat(np.exp(pool.scores(fusion, memory)), pool.bounds[:-1])
         assert (totals <= 1 + 1e-6).all()
         assert (totals > 0.05).all()
 
 
-def test_a_fitted_fusion_is_no_worse_than_the_one_it_started_from(pool: Pool):
-    """On the users it was fitted to, every change was kept for a gain."""
+def test_a_fitted_fusion_is_no_worse_than_the_one_it_started_from(pools: tuple[Pool, Pool]):
+    """On the users it was fitted to, every change was kept for a gain: with the decoder and without, each apart."""
 
-    def figure(fusion: Fusion) -> float:
+    def figure(pool: Pool, fusion: Fusion) -> float:
         ranks = pool.ranks(pool.scores(fusion))
         return float(gains(ranks).mean() + 0.5 * (ranks < TOP).mean())
 
-    fitted = fitted_fusion(pool, pool, lambda done, words: None)
-    assert figure(fitted) >= figure(replace(fitted, codes=0.02))
+    both, without = pools
+    fitted = fitted_fusion(both, without, lambda done, words: None)
+    assert figure(both, fitted) >= figure(both, replace(fitted, codes=0.02))
     assert 0 < fitted.codes < 1
+    assert figure(without, fitted) >= figure(without, Fusion(companions_without_codes=0.6))
+    # Companions that know the answer where nothing is generated change nothing of what stands beside the decoder.
+    hits = without.rows == np.repeat(without.targets, np.diff(without.bounds))
+    told = fitted_fusion(both, replace(without, weights=np.where(hits, 9.0, 0.0)), lambda done, words: None)
+    assert told != fitted
+    assert replace(told, **_WITHOUT) == replace(fitted, **_WITHOUT)
 
 
 def test_ranks_count_who_stands_before_the_target():
@@ -135,6 +149,7 @@ def test_ranks_count_who_stands_before_the_target():
         np.zeros(5),
         {},
         np.array([5, 9]),
+        codes=True,
     )
     scores = np.array([2.0, 1.0, 1.0, 0.0, 0.0])
     assert pool.ranks(scores).tolist() == [1, TOP]
@@ -192,10 +207,11 @@ def test_several_trainings_are_tested_over_users_who_count_once():
     thrice = paired_test(np.stack([one] * 3), np.stack([other] * 3), np.random.default_rng(1), 300)
     assert (thrice.low, thrice.high) == pytest.approx((alone.low, alone.high))
     assert (thrice.gained, thrice.lost, thrice.p_recall) == (alone.gained, alone.lost, alone.p_recall)
+    assert thrice.p_ndcg == pytest.approx(alone.p_ndcg)
     mixed_up = paired_test(np.stack([one, other]), np.stack([other, other]), np.random.default_rng(1), 300)
     assert mixed_up.ndcg_gain == pytest.approx(alone.ndcg_gain / 2)
     opposed = paired_test(np.stack([one, other]), np.stack([other, one]), np.random.default_rng(1), 300)
-    assert (opposed.ndcg_gain, opposed.gained, opposed.lost) == (pytest.approx(0), 0, 0)
+    assert (opposed.ndcg_gain, opposed.gained, opposed.lost, opposed.p_ndcg) == (0, 0, 0, 1)
 
 
 def test_memory_without_the_decoder_is_weighed_apart():

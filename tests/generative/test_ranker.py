@@ -39,19 +39,20 @@ from adgram.generative.ranker import (
     save_ranker,
 )
 from adgram.generative.tokenizer import load_encoder
-from adgram.generative.training.comparison import compare
+from adgram.generative.training.comparison import WITHOUT, compare
+from adgram.generative.training.evaluation import TOP
 from adgram.generative.training.fit import fit, fit_stage
 from adgram.generative.training.options import TrainingOptions, TrainingStage
-from adgram.generative.training.ranking import Lists, RankerReport, _taught
+from adgram.generative.training.ranking import _HIDDEN, _MEMBERS, Lists, RankerReport, _taught
 from adgram.generative.training.sequences import HeldOut, as_rows, user_sequences
 from adgram.generative.training.workshop import Workshop
-from adgram.generative.weights import load_decoder
+from adgram.generative.weights import load_decoder, save_decoder
 from adgram.memory.snapshot import MemorySnapshot
 from adgram.programs.proposals import folded, proposed
 
 from .conftest import write_marketplace
 
-EVIDENCE, SHARED = 14, 10  # how many numbers, and which is about words shared with the newest choice
+EVIDENCE, REMEMBERED, SHARED = 14, 0, 10  # how many numbers; which is memory's, which about words of the newest choice
 words = st.lists(st.sampled_from(["lego", "duplo", "box", "fire", "跑步鞋", "engine", ""]), max_size=4)
 SHAPE = DecoderShape(levels=2, codes=8, vector_width=8, width=8, heads=2, layers=1, history_length=5)
 QUICK = TrainingOptions(
@@ -162,7 +163,7 @@ def test_without_a_past_or_a_network_fusion_has_the_last_word():
 
 
 def test_words_that_change_count_at_the_next_proposal():
-    """Words are kept beside the stamp of what an item says: the same stamp is not decoded again, another is."""
+    """Words are kept under the stamp of what an item says, so another version's words are not this one's."""
     asked, served = context(ITEMS, ("box0", "lego0")), proposer(reading(SHARED), ITEMS)
     before = served.propose(asked).candidates
     assert "duplo0" not in {candidate.item_id for candidate in before[:5]}
@@ -177,7 +178,7 @@ def test_words_that_change_count_at_the_next_proposal():
 
 
 def test_an_items_words_are_worked_out_once_a_stamp(monkeypatch: pytest.MonkeyPatch):
-    """And the oldest make room where there are more stamps than are kept."""
+    """And those not asked for the longest make room where there are more stamps than are kept."""
     monkeypatch.setattr("adgram.generative.ranker._WORDS_KEPT", 2)
     ranker, asked = Ranker(rarity(ITEMS), None, None), []
 
@@ -190,7 +191,7 @@ def test_an_items_words_are_worked_out_once_a_stamp(monkeypatch: pytest.MonkeyPa
 
     for place in (0, 1, 1, 0, 2, 1, 0):
         assert (words(place).buckets == ranker.words_of(ITEMS[place]).buckets).all()
-    assert asked == [0, 1, 2, 0]
+    assert asked == [0, 1, 2, 1, 0]
 
 
 @pytest.mark.parametrize("spoilt", ["lego1", "lego0", "box0"])
@@ -215,8 +216,12 @@ def lists(informative: bool, users: int = 1500, seed: int = 0) -> Lists:
 
 def test_a_ranker_learns_what_tells_choices_apart_and_is_kept_for_it():
     """One telling number among fourteen: the network finds it, and the people who decide see it."""
-    network, before, after = _taught(lists(informative=True), 0)
+    known = lists(informative=True)
+    network, before, after = _taught(known, 0)
     assert network is not None
+    # Once kept, everybody teaches, those who decided too; and several networks stand side by side.
+    assert network.mean == pytest.approx(known.evidence.mean(axis=0), abs=1e-5)
+    assert network.up.shape == (EVIDENCE, _MEMBERS * _HIDDEN)
     assert before is not None
     assert after is not None
     assert after > 0.85 > before
@@ -263,13 +268,25 @@ def test_a_trained_ranker_is_stored_served_and_tied_to_its_decoder(tmp_path: Pat
 
 
 def test_what_is_measured_is_what_is_served(models: Path, marketplace: Marketplace, tmp_path: Path):
-    """With a ranker in the artefact, the evaluation's ten best are the served proposer's, for every user."""
+    """With a ranker in the artefact, the evaluation's ten best are the served proposer's, for every user; and with the
+    decoder off the target stands where the row without generative says, in a fusion of its own."""
     shutil.copytree(models, tmp_path / "models")
     folder, rng = tmp_path / "models", np.random.default_rng(1)
     items = marketplace.items()
     network = Network(np.zeros(EVIDENCE), np.full(EVIDENCE, 5.0), rng.standard_normal((EVIDENCE, 8)),
                       rng.standard_normal(8), rng.standard_normal(8))  # fmt: skip
-    decoder = load_decoder(folder / "decoder", folder / "tokenizer").model
+    loaded = load_decoder(folder / "decoder", folder / "tokenizer")
+    apart = replace(
+        loaded.fusion,
+        companions_without_codes=0.05,
+        profile_sharpness_without_codes=1.5,
+        companion_sharpness_without_codes=0.2,
+        companion_rescoring_without_codes=1.7,
+    )
+    tokenizer = loaded.notes["tokenizer"]
+    decoder = save_decoder(
+        folder / "decoder", loaded.decoder, loaded.companions, apart, tokenizer, loaded.notes, loaded.profiler
+    )
     shutil.rmtree(folder / "ranker")
     users = [user for user in user_sequences(marketplace) if user.testable][:40]
     row_of = {one.item_id: place for place, one in enumerate(items)}
@@ -278,9 +295,15 @@ def test_what_is_measured_is_what_is_served(models: Path, marketplace: Marketpla
     )
     training = as_rows([user.training for user in user_sequences(marketplace)], row_of)
     plain = compare(folder, items, training, asked, 0, lambda *_: None).fused
-    save_ranker(folder / "ranker", Ranker(rarity(items), network, network), decoder, {})
-    ranked = compare(folder, items, training, asked, 0, lambda *_: None).fused
+    save_ranker(folder / "ranker", Ranker(rarity(items), network, reading(REMEMBERED)), decoder, {})
+    compared = compare(folder, items, training, asked, 0, lambda *_: None)
+    ranked = compared.fused
     assert ranked != plain
     proposer = load_proposer(folder / "decoder", GenerativeConfig())
     snapshot = folded(load_encoder(folder / "tokenizer").encode(items))
     assert [proposed(proposer, snapshot, user, SystemClock()) for user in users] == ranked
+    assert (compared.ranks[WITHOUT] < TOP).sum() > 5
+    silent = load_proposer(folder / "decoder", GenerativeConfig(decoder=False))
+    for user, rank in zip(users, compared.ranks[WITHOUT].tolist(), strict=True):
+        found = proposed(silent, snapshot, user, SystemClock())
+        assert (found.index(user.target) if user.target in found else TOP) == min(rank, TOP)

@@ -118,6 +118,16 @@ def test_the_written_report_is_what_the_served_proposer_answers(market: Path, mo
     assert score.ndcg_at_10 == pytest.approx(report["rows"]["fused"]["ndcg_at_10"], abs=1e-6)
 
 
+def test_several_trainings_are_tested_together(market: Path, models: Path, tmp_path: Path):
+    """The same training twice says no more than once: users count once, in one line and in the report."""
+    out = tmp_path / "eval.json"
+    printed = run("eval", market, "--models", models, "--models", models, "--users", 25, "--out", out)
+    assert "These 2 trainings together, each user once" in " ".join(printed.split())
+    report = msgspec.json.decode(out.read_bytes())
+    together, alone = report["fused_against_without"], report["seeds"][0]["fused_against_without"]
+    assert together == pytest.approx(alone)
+
+
 def test_no_answer_holds_an_item_of_the_history(market: Path, models: Path):
     """The history is masked for the learned rows as it is for the baselines."""
     opened = Marketplace(market)
