@@ -53,6 +53,7 @@ def _row(report: Report, folder: Path, checksum: str, measured: Measured, most_m
     if checksum not in proposer.model:
         raise SystemExit(f"{folder} holds {checksum}, but {proposer.model} was loaded")
     snapshot, clock = folded(load_encoder(folder / "tokenizer").encode(market.items())), SystemClock()
+    proposer.warm(snapshot)  # as `adgram serve` does before it answers
     whole, first = [], []
     for user in select_users(market, USERS, seed=0):
         history, admitted = history_of(user), snapshot.items.alive.copy()

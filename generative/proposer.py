@@ -120,9 +120,12 @@ class GenerativeProposer:
         return self._model
 
     def warm(self, snapshot: Snapshot) -> None:
-        """Makes ready for needs over this snapshot, ahead of any request. Safe beside `propose` in another thread."""
+        """Makes ready for needs and for the ranker over this snapshot, ahead of any request. Safe beside `propose` in
+        another thread."""
         if self._needs is not None:
             self._needs.warm(snapshot)
+        if self._ranker is not None and self._ranker.network(self._config.decoder) is not None:
+            self._ranker.warm(snapshot.items.stamps, partial(_item_at, snapshot))
 
     @property
     def shape(self) -> StepShape:
@@ -346,14 +349,19 @@ def _described(ranker: Ranker, snapshot: Snapshot, slots: npt.NDArray[np.int64] 
     columns = snapshot.items
 
     def item_at(slot: int) -> Item:
-        entry = snapshot.item(columns.item_ids[slot])
-        assert entry is not None, "candidates and known choices are living items of this snapshot"
-        return entry.item
+        item = _item_at(snapshot, slot)
+        assert item is not None, "candidates and known choices are living items of this snapshot"
+        return item
 
     places = np.asarray(slots, dtype=np.int64)
     stamps = zip(places.tolist(), columns.stamps[places].tolist(), strict=True)
     words = [ranker.words_at(stamp, partial(item_at, slot)) for slot, stamp in stamps]
     return Described(columns.vectors[places], words)
+
+
+def _item_at(snapshot: Snapshot, slot: int) -> Item | None:
+    entry = snapshot.item(snapshot.items.item_ids[slot])
+    return None if entry is None else entry.item
 
 
 def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ how their words and vectors stand to what the viewer chose last.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ class Ranker:
         self.idf, self.model = idf, model
         self._networks = {True: fused, False: without}
         self._kept: OrderedDict[int, Words] = OrderedDict()
+        self._warmed = np.empty(0, dtype=np.uint64)  # the stamps that `warm` saw last
 
     def network(self, decoder: bool) -> Network | None:
         """The network for proposals with or without the decoder."""
@@ -113,14 +115,28 @@ class Ranker:
     def words_at(self, stamp: int, item: Callable[[], Item]) -> Words:
         """The same, kept under the stamp of an item's facts (core.snapshot.ItemColumns): `item` is asked once a stamp,
         since decoding it takes many times what looking its words up does."""
-        words = self._kept.get(stamp)
-        if words is not None:
-            self._kept.move_to_end(stamp)
-        else:
+        words = self._kept.pop(stamp, None)  # put back as the newest
+        if words is None:
+            words = self.words_of(item())
             if len(self._kept) >= _WORDS_KEPT:
                 self._kept.popitem(last=False)
-            words = self._kept[stamp] = self.words_of(item())
+        self._kept[stamp] = words
         return words
+
+    def warm(self, stamps: npt.NDArray[np.uint64], item: Callable[[int], Item | None]) -> None:
+        """Afterwards the words of all items [N] are kept, where they all can be; a later version costs what changed.
+        For one thread at a time, beside any that asks for words."""
+        before = self._warmed
+        if stamps is before or len(stamps) > _WORDS_KEPT:
+            return
+        fresh = np.ones(len(stamps), dtype=np.bool_)
+        both = min(len(before), len(stamps))
+        fresh[:both] = stamps[:both] != before[:both]
+        for slot in np.flatnonzero(fresh).tolist():
+            found = item(slot)
+            if found is not None:
+                self.words_at(int(stamps[slot]), partial(_itself, found))
+        self._warmed = stamps
 
     def reordered(self, said: Voices, best: npt.NDArray[np.int64], them: Described, past: Described,
                   network: Network) -> Logs:  # fmt: skip
@@ -143,6 +159,10 @@ class Ranker:
             scores[others] = np.minimum(scores[others] - shift, anew.min())  # rounding must let nobody pass
         scores[best] = anew
         return scores
+
+
+def _itself(item: Item) -> Item:
+    return item
 
 
 def best_places(fused: Logs) -> npt.NDArray[np.int64]:

@@ -123,6 +123,7 @@ def _served(evaluation: Evaluation, folder: Path, items: Sequence[Item], asked: 
     """The evaluation with what the served proposer answers to the first users, one by one."""
     snapshot = folded(load_encoder(folder / "tokenizer").encode(items))
     proposer, clock = load_proposer(folder / "decoder", GenerativeConfig()), SystemClock()
+    proposer.warm(snapshot)
     took, equal = [], 0
     for user, fused in zip(asked[:SERVED_USERS], evaluation.compared.fused, strict=False):
         started = clock.monotonic_ns()

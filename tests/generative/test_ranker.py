@@ -194,6 +194,27 @@ def test_an_items_words_are_worked_out_once_a_stamp(monkeypatch: pytest.MonkeyPa
     assert asked == [0, 1, 2, 1, 0]
 
 
+def test_warming_reads_every_item_once_and_then_what_changed():
+    """Afterwards no proposal asks for an item's words; more items than are kept are left to who asks."""
+    ranker, asked = Ranker(rarity(ITEMS), None, None), []
+
+    def told(slot: int) -> Item | None:
+        asked.append(slot)
+        return ITEMS[slot] if slot != 2 else None  # deleted
+
+    stamps = np.arange(10, 15, dtype=np.uint64)
+    ranker.warm(stamps, told)
+    ranker.warm(stamps, told)
+    assert asked == [0, 1, 2, 3, 4]
+    for slot in (0, 1, 3, 4):
+        words = ranker.words_at(10 + slot, lambda: pytest.fail("already warm"))
+        assert (words.buckets == ranker.words_of(ITEMS[slot]).buckets).all()
+    ranker.warm(np.array([10, 99, 12, 13, 14, 15], dtype=np.uint64), told)
+    assert asked == [0, 1, 2, 3, 4, 1, 5]
+    ranker.warm(np.arange(1 << 16, dtype=np.uint64), told)
+    assert len(asked) == 7
+
+
 @pytest.mark.parametrize("spoilt", ["lego1", "lego0", "box0"])
 def test_a_vector_that_is_no_number_silences_nobody(spoilt: str):
     """Neither among the candidates nor in the past: all others come, each with a number for a score."""
