@@ -60,7 +60,7 @@ def weights_of(decoder: SemanticDecoder) -> HistoryDecoder:
         heads=shape.heads,
         epsilon=decoder.norm.eps,
         blocks=tuple(_block(cast(Block, block)) for block in decoder.blocks),
-        input=_affine(decoder.input).scaled(shape.vector_width**0.5),
+        input=_affine(decoder.input).scaled(shape.reading_width**0.5),
         start=_array(decoder.start),
         position=_array(decoder.position.weight),
         norm=_norm(decoder.norm),

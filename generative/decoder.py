@@ -1,8 +1,9 @@
 """The model: what a viewer did, read once, then semantic IDs code by code.
 
-Two heads share one reading of the history. `query` is the viewer's profile in the space of item vectors (what memory is
-searched with). The code head continues with a suffix of at most L tokens a beam, whose attention runs over the shared
-context and its own suffix.
+An item is read as R = D + E numbers: its vector, and beside it the vector of its words (see `wording`; E may be 0).
+Two heads share one reading of the history. `query` is the viewer's profile in that space: its first D numbers match
+item vectors, the others words. The code head continues with a suffix of at most L tokens a beam, whose attention runs
+over the shared context and its own suffix.
 
 One normaliser everywhere: the log-softmax of a level runs over the *live* children of the prefix. While training, live
 means that some item of the training catalogue lies below; while serving, that some admitted item of the snapshot does.
@@ -31,6 +32,12 @@ class DecoderShape:
     layers: int = 2
     history_length: int = 20  # context is one token more: the start of every history
     dropout: float = 0.5  # these catalogues have a handful of events a user: the network must not learn them by heart
+    word_width: int = 0  # E
+
+    @property
+    def reading_width(self) -> int:
+        """R: of an item as it is read, and of the profile."""
+        return self.vector_width + self.word_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Context:
     key: Tensor  # [H, T, E]
     value: Tensor  # [H, T, E]
     state: Tensor  # [width]
-    query: Tensor  # [D] the profile, to be multiplied with item vectors
+    query: Tensor  # [R] the profile, to be multiplied with items as they are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +107,23 @@ class FeedForward(nn.Module):
 
 
 class SemanticDecoder(nn.Module):
-    """History of item vectors → profile and code distributions."""
+    """History of items → profile and code distributions."""
 
     codebooks: Tensor
 
     def __init__(self, shape: DecoderShape, codebooks: Tensor) -> None:
-        """`codebooks` [L, K, D] are the tokenizer's; the head compares the profile with them."""
+        """`codebooks` [L, K, D] are the tokenizer's; the head compares what it expects with them."""
         super().__init__()
         self.shape = shape
         self.ops: Ops = ReferenceOps()  # whoever moves the decoder to a device gives it that device's
         self.register_buffer("codebooks", codebooks.clone())
-        self.input = nn.Linear(shape.vector_width, shape.width)
+        self.input = nn.Linear(shape.reading_width, shape.width)
         self.start = nn.Parameter(torch.randn(shape.width) * 0.02)
         self.position = nn.Embedding(shape.history_length + 1, shape.width)
         self.input_dropout = nn.Dropout(shape.dropout)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.LayerNorm(shape.width)
-        self.query = nn.Linear(shape.width, shape.vector_width)
+        self.query = nn.Linear(shape.width, shape.reading_width)
         self.code = nn.Embedding(max(shape.levels - 1, 1) * shape.codes, shape.width)
         self.level = nn.Embedding(shape.levels, shape.width)
         self.suffix_norm = nn.LayerNorm(shape.width)
@@ -133,8 +140,8 @@ class SemanticDecoder(nn.Module):
         nn.init.normal_(self.level.weight, std=0.02)
 
     def states(self, vectors: Tensor) -> Tensor:
-        """What is known after the start and after each item. [B, T, D] → [B, T + 1, width]"""
-        scaled = vectors * self.shape.vector_width**0.5  # unit vectors have tiny entries; the layer wants them near one
+        """What is known after the start and after each item. [B, T, R] → [B, T + 1, width]"""
+        scaled = vectors * self.shape.reading_width**0.5  # unit vectors have tiny entries; the layer wants them near 1
         items = self.input(scaled)
         start = self.start.expand(len(items), 1, -1)
         tokens = torch.cat((start, items), dim=1)
@@ -144,7 +151,7 @@ class SemanticDecoder(nn.Module):
         return cast(Tensor, self.norm(tokens))
 
     def read(self, vectors: Tensor) -> Context:
-        """The context of one request. [T, D] item vectors, oldest first, T ≤ history_length (0 is allowed)."""
+        """The context of one request. [T, R] items, oldest first, T ≤ history_length (0 is allowed)."""
         states = self.states(vectors[None])[0]
         key, value = self.key_value(states[None])
         return Context(key[0].transpose(0, 1), value[0].transpose(0, 1), states[-1], self.query(states[-1]))

@@ -1,6 +1,6 @@
 """How what was generated, what lies near the profile and what goes with the history become one probability."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +18,17 @@ class Fusion:
     """
 
     codes: float = 0.1  # share of the decoder, 0 … 1; memory has the rest
-    companions: float = 0.7  # share of the companions in memory beside the decoder; the profile has the rest
+    companions: float = 0.8  # share of the companions in memory; the profile has the rest
     code_sharpness: float = 0.7
     profile_sharpness: float = 1.0
     companion_sharpness: float = 1.0
-    code_rescoring: float = 0.3  # how much of the profile's match is added to the log-probability of a generated item
-    code_sharpness_alone: float = 0.5  # both where memory is off, and with it the profile's own word
+    code_rescoring: float = 0.3  # how much of the decoder's match is added to the log-probability of a generated item
+    code_sharpness_alone: float = 0.5  # both where memory is off
     code_rescoring_alone: float = 1.0
-    companion_rescoring: float = 0.3  # the same for companions: a match of one item with another, and with the viewer
-    # Memory where the decoder is off, and another network's profile searches it:
-    companions_without_codes: float = 0.8
-    profile_sharpness_without_codes: float = 1.0
-    companion_sharpness_without_codes: float = 1.0
-    companion_rescoring_without_codes: float = 0.7
-
-    def beside(self, decoder: bool) -> "Fusion":
-        """The same, with memory weighed as it is with or without the decoder beside it."""
-        if decoder:
-            return self
-        return replace(
-            self,
-            companions=self.companions_without_codes,
-            profile_sharpness=self.profile_sharpness_without_codes,
-            companion_sharpness=self.companion_sharpness_without_codes,
-            companion_rescoring=self.companion_rescoring_without_codes,
-        )
+    companion_rescoring: float = 0.7  # the same for companions, with the match that memory's profile sees
 
     def of_generated(self, log_probs: Logs, matches: Logs, memory: bool) -> Logs:
-        """Generated items among each other: the decoder's log-probabilities, rescored by the profile. [M], sums to 1"""
+        """Generated items among each other: the decoder's log-probabilities, rescored by its match. [M], sums to 1"""
         return normalised(self.generated_scores(log_probs, matches, memory))
 
     def generated_scores(self, log_probs: Logs, matches: Logs, memory: bool) -> Logs:

@@ -2,7 +2,7 @@
 
 An item fits a need by two things (`Wanted.fit`): the match of their vectors, which two small towers over hashed words
 learned from what people clicked, and the words and parts of words they share, weighed by rarity. In the decode the need
-speaks twice: as a token, the vector of what fits best, read by the decoder behind the history as if the viewer had just
+speaks twice: as a token, the mean of what fits best, read by the decoder behind the history as if the viewer had just
 looked at it; and as the worth of every node of the trie, the best fit below it.
 """
 
@@ -106,8 +106,13 @@ class Wanted:
 
     fit: npt.NDArray[np.float32]  # [N] see NeedScales, -inf where not admitted
     log_total: float  # log of the sum of exp(fit)
-    token: npt.NDArray[np.float32]  # [D] unit vector of what fits best, in the space of item vectors
+    slots: npt.NDArray[np.int64]  # [M] what fits best, ascending
     scales: NeedScales
+
+    def token(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The unit vector of what fits best, where `vectors` [M, any] are those of `slots`."""
+        token = np.exp(self.log_probs(self.slots)) @ vectors
+        return np.asarray(token / max(float(np.sqrt((token * token).sum())), _TINY), np.float32)
 
     def worth(self, snapshot: Snapshot) -> Callable[[npt.NDArray[np.int64], int], npt.NDArray[np.float32]]:
         """What the beam search (beam.Worth) adds to a beam's log-probability: the best fit below it, `lead` times."""
@@ -127,9 +132,13 @@ class Wanted:
 
     def nearest(self, count: int) -> npt.NDArray[np.int64]:
         """The `count` admitted slots that fit best, in no order; fewer where fewer are admitted."""
-        keep = min(count, len(self.fit))
-        slots = np.argpartition(-self.fit, keep - 1)[:keep] if keep < len(self.fit) else np.arange(keep)
-        return np.asarray(slots[np.isfinite(self.fit[slots])], dtype=np.int64)
+        return _nearest(self.fit, count)
+
+
+def _nearest(fit: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    keep = min(count, len(fit))
+    slots = np.argpartition(-fit, keep - 1)[:keep] if keep < len(fit) else np.arange(keep)
+    return np.asarray(slots[np.isfinite(fit[slots])], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +174,14 @@ class Needs:
         vector = self._encoder.need(buckets)
         if vector is None:
             return None
-        scales, columns, held = self._encoder.scales, snapshot.items, self._follow(snapshot)
+        scales, held = self._encoder.scales, self._follow(snapshot)
         words, said = self._encoder.words(buckets), np.zeros(BUCKETS, np.float32)
         said[words.buckets] = words.weights * np.float32(scales.words)
         fit = products(held.vectors, vector * np.float32(scales.sharpness)) + held.shared @ said
         fit[~admitted] = -np.inf
         best = float(fit.max())
         log_total = best + float(np.log(np.exp(fit - best, dtype=np.float64).sum()))
-        heard = Wanted(fit, log_total, np.zeros(columns.vectors.shape[1], np.float32), scales)
-        slots = np.sort(heard.nearest(_TOKEN_ITEMS))
-        token = np.exp(heard.log_probs(slots)) @ columns.vectors[slots]
-        length = float(np.sqrt((token * token).sum()))
-        return Wanted(fit, log_total, (token / max(length, _TINY)).astype(np.float32), scales)
+        return Wanted(fit, log_total, np.sort(_nearest(fit, _TOKEN_ITEMS)), scales)
 
     def _follow(self, snapshot: Snapshot) -> _Held:
         """The items of this version, encoding only what the version held before does not have."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..core.catalogue import Item
 from ..core.clock import elapsed_ms
 from ..core.decision import Candidate, CandidateSource, Proposal
 from ..core.ports import ProposalContext, StepShape
@@ -26,9 +25,10 @@ from .history import chosen_items
 from .needs import Needs, Wanted, load_needs
 from .neighbours import matches_of, nearest
 from .ranker import FOLDER as RANKER
-from .ranker import NEWEST, Described, Ranker, Voices, best_places, load_ranker
+from .ranker import NEWEST, Described, Network, Ranker, Voices, best_places, load_ranker
 from .reading import reader_of
 from .weights import load_decoder
+from .wording import KeptWords, Wording, vectors_of
 from .worth import below, worths_of
 
 
@@ -41,9 +41,11 @@ class _Weighed:
 
 
 NOTHING = _Weighed(np.empty(0, dtype=np.int64), np.empty(0))
+NO_QUERY = np.empty(0, dtype=np.float32)
 NO_COMPANIONS = Companions([], np.empty(0))
 UNSCORED = "no item has a score that is a number"
 WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
+_Matched = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]  # slots [M] to how they match
 # Stands before a level of the search at each `yield`, and ends with the candidates or the reason why there are none.
 _Course = Generator[None, int, tuple[Candidate, ...] | str]
 
@@ -76,12 +78,13 @@ class GenerativeProposer:
     """Proposes what the decoder generates and what lies near the viewer's profile (core.ports.StepwiseProposer).
 
     Each candidate's `score` is log(w · p_decoder + (1 - w) · p_memory), with the shares and sharpness of the artefact's
-    `Fusion`. p_decoder is the item's share of what the beams found: their log-probabilities, rescored
-    by the profile's match with each item (0 for items the beams missed). p_memory itself mixes two memories: (1 - c)
-    times the softmax, over all admitted items, of the profile's match with their vectors, and c times the item's share
-    among the admitted companions of the history, rescored likewise (c = 0 where it has none). With the decoder or
-    memory off, the score is the other's log-probability; with the decoder off, the profile is that of the `profiler`,
-    the post-training's network, which never learned codes. A candidate's `log_prob` is the decoder's own.
+    `Fusion`. p_decoder is the item's share of what the beams found: their log-probabilities, rescored by how the
+    decoder's own profile matches each item and its words (0 for items the beams missed). p_memory itself mixes two
+    memories: (1 - c) times the softmax, over all admitted items, of how the `profiler`'s profile matches their vectors,
+    and c times the item's share among the admitted companions of the history, rescored likewise (c = 0 where it has
+    none). The profiler is the post-training's network, which never learned codes or words: memory says the same with
+    the decoder on and off. With either of them off, the score is the other's log-probability. A candidate's `log_prob`
+    is the decoder's own.
     Where the artefact has a ranker and the viewer a past, it orders the best of these anew, and their scores share the
     same probability in its way (see `ranker`).
     With a need in words (see `needs`) p_decoder is that of a search which the need leads, and p_memory the item's
@@ -101,18 +104,23 @@ class GenerativeProposer:
         needs: Needs | None = None,
         ranker: Ranker | None = None,
         profiler: SemanticDecoder | None = None,
+        wording: Wording | None = None,
     ) -> None:
         """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard; without
-        a `ranker`, fusion has the last word; without a `profiler`, the profile is the decoder's own in any case."""
+        a `ranker`, fusion has the last word; without a `profiler`, which reads no words, memory is searched with the
+        decoder's own profile. A decoder that reads words and a ranker need the `wording` they learned with."""
         self._decoder = decoder.eval()
         self._memory = CompanionMemory(companions)
         self._model = model
         self._config = config
-        self._fusion = (fusion or Fusion()).beside(config.decoder)
-        # With the decoder off, nothing of the generative model is asked, its reading of the history included.
-        self._reader = reader_of(decoder if config.decoder or profiler is None else profiler.eval(), config)
+        self._fusion = fusion or Fusion()
+        self._reader = reader_of(decoder, config) if config.decoder or profiler is None else None
+        self._profiler = reader_of(profiler.eval(), config) if config.memory and profiler is not None else None
         self._needs = needs
         self._ranker = ranker
+        self._words = None if wording is None else KeptWords(wording)
+        if self._words is None and (ranker is not None or decoder.shape.word_width):
+            raise ValueError("a decoder that reads words, and a ranker, need the wording they learned with")
 
     @property
     def model(self) -> str:
@@ -120,12 +128,21 @@ class GenerativeProposer:
         return self._model
 
     def warm(self, snapshot: Snapshot) -> None:
-        """Makes ready for needs and for the ranker over this snapshot, ahead of any request. Safe beside `propose` in
+        """Makes ready for needs and for words over this snapshot, ahead of any request. Safe beside `propose` in
         another thread."""
         if self._needs is not None:
             self._needs.warm(snapshot)
-        if self._ranker is not None and self._ranker.network(self._config.decoder) is not None:
-            self._ranker.warm(snapshot.items.stamps, partial(_item_at, snapshot))
+        if self._words is not None and (self._reads_words or self._network is not None):
+            self._words.warm(snapshot)
+
+    @property
+    def _reads_words(self) -> bool:
+        return self._reader is not None and bool(self._decoder.shape.word_width)
+
+    @property
+    def _network(self) -> Network | None:
+        """The ranker's, for proposals as this one makes them."""
+        return None if self._ranker is None else self._ranker.network(self._config.decoder)
 
     @property
     def shape(self) -> StepShape:
@@ -159,20 +176,25 @@ class GenerativeProposer:
         wanted = self._needs.wanted(context.need, snapshot, admitted) if self._needs and context.need else None
         if wanted is not None:
             return (yield from self._wanted(context, wanted, admitted))
-        reading = self._reader.read(self._history_vectors(context))
-        profile = reading.profile
+        past = self._newest(context, min(config.history_length, self._decoder.shape.history_length))
+        reading = None if self._reader is None else self._reader.read(self._as_read(snapshot, past))
+        query = NO_QUERY if reading is None else reading.profile
         worths = self._worths(context, admitted)
-        worth = None if worths is None else below(snapshot.trie, worths)
         generated = rescored = NOTHING
-        if config.decoder:
+        if config.decoder and reading is not None:
+            worth = None if worths is None else below(snapshot.trie, worths)
             beams = yield from reading.steps(snapshot.trie, admitted, context.deadline, worth)
             if beams.late:
                 return "deadline"
-            generated = _items_below(beams, snapshot, admitted, profile)
-            matches = matches_of(profile, columns.vectors, generated.slots)
-            rescored = _Weighed(generated.slots, fusion.of_generated(generated.log_probs, matches, config.memory))
+            matched = partial(self._matched, snapshot, query)
+            generated = _items_below(beams, snapshot, admitted, matched)
+            found = fusion.of_generated(generated.log_probs, matched(generated.slots), config.memory)
+            rescored = _Weighed(generated.slots, found)
         if not config.memory:
             return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
+        profile = query[: columns.vectors.shape[1]]
+        if self._profiler is not None:
+            profile = self._profiler.read(columns.vectors[past]).profile
         beside, weights = self._companions(context, admitted, profile)
         profile = profile * np.float32(fusion.profile_sharpness)
         near = nearest(profile, columns.vectors, admitted, config.neighbours)
@@ -184,22 +206,28 @@ class GenerativeProposer:
         if config.decoder:
             scores = mixed(_spread(slots, rescored), remembered, fusion.codes)
         companions = np.exp(_spread(slots, _Weighed(beside.slots, np.log(weights))))
-        said = Voices(scores, remembered, closeness, _spread(slots, generated), companions, float(companions.sum()))
+        said = Voices(
+            scores, remembered, closeness, _spread(slots, generated), companions, float(companions.sum()),
+            query if config.decoder else NO_QUERY,
+        )  # fmt: skip
         return self._ranked(context, generated, slots, self._reordered(context, slots, said), worths)
 
     def _wanted(self, context: ProposalContext, wanted: Wanted, admitted: npt.NDArray[np.bool_]) -> _Course:
         """The candidates for a need: the decoder reads it behind the history, and it leads the search."""
         snapshot, config = context.snapshot, self._config
         generated = led = NOTHING
-        if config.decoder:
+        if config.decoder and self._reader is not None:
             length = min(config.history_length, self._decoder.shape.history_length)
-            vectors = np.concatenate((self._history_vectors(context), wanted.token[None]))
-            reading = self._reader.read(vectors[max(0, len(vectors) - length) :])
+            past = self._newest(context, max(0, length - 1))
+            token = self._as_read(snapshot, wanted.slots)
+            width = snapshot.items.vectors.shape[1]
+            token = np.concatenate((wanted.token(token[:, :width]), wanted.token(token[:, width:])))
+            reading = self._reader.read(np.concatenate((self._as_read(snapshot, past), token[None])))
             worth = wanted.worth(snapshot)
             beams = yield from reading.steps(snapshot.trie, admitted, context.deadline, worth)
             if beams.late:
                 return "deadline"
-            generated = _items_below(beams, snapshot, admitted, reading.profile)
+            generated = _items_below(beams, snapshot, admitted, partial(self._matched, snapshot, reading.profile))
             led = _Weighed(generated.slots, wanted.led(generated.slots, generated.log_probs))
         if not config.memory:
             return self._ranked(context, generated, led.slots, led.log_probs, self._worths(context, admitted))
@@ -213,15 +241,33 @@ class GenerativeProposer:
         self, context: ProposalContext, slots: npt.NDArray[np.int64], said: Voices
     ) -> npt.NDArray[np.float64]:
         """The scores of these items by the ranker; by fusion where there is no ranker or nothing to read of a past."""
-        ranker, snapshot = self._ranker, context.snapshot
-        network = ranker.network(self._config.decoder) if ranker else None
-        if ranker is None or network is None:
+        network, snapshot = self._network, context.snapshot
+        if self._ranker is None or network is None:
             return said.fused
-        past = _described(ranker, snapshot, self._newest(context, NEWEST)[::-1])
+        past = self._described(snapshot, self._newest(context, NEWEST)[::-1])
         if not past.words:
             return said.fused
         best = best_places(said.fused)
-        return ranker.reordered(said, best, _described(ranker, snapshot, slots[best]), past, network)
+        return self._ranker.reordered(said, best, self._described(snapshot, slots[best]), past, network)
+
+    def _described(self, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
+        """These items as the ranker reads them."""
+        assert self._words is not None, "a ranker comes with its wording"
+        return Described(snapshot.items.vectors[slots], self._words.of(snapshot, slots))
+
+    def _as_read(self, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> npt.NDArray[np.float32]:
+        """These items as the decoder reads them. [T, R]"""
+        vectors = snapshot.items.vectors[slots]
+        if self._words is None or not self._reads_words:
+            return vectors
+        words = self._words.of(snapshot, slots)
+        return np.concatenate((vectors, vectors_of(words, self._decoder.shape.word_width)), axis=1)
+
+    def _matched(
+        self, snapshot: Snapshot, query: npt.NDArray[np.float32], slots: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """How the decoder's profile [R] matches these items. [M]"""
+        return np.asarray((self._as_read(snapshot, slots) * query.astype(np.float64)).sum(axis=1))
 
     def _companions(
         self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
@@ -253,11 +299,6 @@ class GenerativeProposer:
         if columns.sids.shape[1] != shape.levels or columns.vectors.shape[1] != shape.vector_width:
             return "items encoded by another tokenizer"
         return "deadline" if context.deadline.remaining_ms <= 0 else ""
-
-    def _history_vectors(self, context: ProposalContext) -> npt.NDArray[np.float32]:
-        """Vectors of the newest known items of the history, oldest first. [T, D]"""
-        length = min(self._config.history_length, self._decoder.shape.history_length)
-        return context.snapshot.items.vectors[self._newest(context, length)]
 
     def _newest(self, context: ProposalContext, length: int) -> list[int]:
         """Slots of the newest `length` known items of the history, oldest first."""
@@ -321,16 +362,16 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
     ranker = load_ranker(folder.parent / RANKER, loaded.model)
     model = "+".join(part.model for part in (loaded, ranker, needs) if part)
     decoder, profiler = loaded.decoder.to(device), loaded.profiler.to(device)
-    return GenerativeProposer(decoder, loaded.companions, model, config, loaded.fusion, needs, ranker, profiler)
+    return GenerativeProposer(
+        decoder, loaded.companions, model, config, loaded.fusion, needs, ranker,
+        None if loaded.profiler is loaded.decoder else profiler, loaded.wording,
+    )  # fmt: skip
 
 
-def _items_below(
-    beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
-) -> _Weighed:
+def _items_below(beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], matched: _Matched) -> _Weighed:
     """The admitted items of each beam; those of one semantic ID share its probability by softmax of their match."""
     slots: list[npt.NDArray[np.int64]] = []
     log_probs: list[npt.NDArray[np.float64]] = []
-    vectors = snapshot.items.vectors
     for semantic_id, log_prob in zip(beams.semantic_ids, beams.log_probs.tolist(), strict=True):
         leaves = snapshot.trie.leaves(semantic_id)
         bucket = leaves[admitted[leaves]].astype(np.int64)
@@ -338,30 +379,10 @@ def _items_below(
         if len(bucket) == 1:
             log_probs.append(np.array([log_prob]))
         else:
-            log_probs.append(log_prob + bucket_log_probs(matches_of(profile, vectors, bucket)))
+            log_probs.append(log_prob + bucket_log_probs(matched(bucket)))
     if not slots:
         return NOTHING
     return _Weighed(np.concatenate(slots), np.concatenate(log_probs))
-
-
-def _described(ranker: Ranker, snapshot: Snapshot, slots: npt.NDArray[np.int64] | list[int]) -> Described:
-    """These items as the ranker reads them."""
-    columns = snapshot.items
-
-    def item_at(slot: int) -> Item:
-        item = _item_at(snapshot, slot)
-        assert item is not None, "candidates and known choices are living items of this snapshot"
-        return item
-
-    places = np.asarray(slots, dtype=np.int64)
-    stamps = zip(places.tolist(), columns.stamps[places].tolist(), strict=True)
-    words = [ranker.words_at(stamp, partial(item_at, slot)) for slot, stamp in stamps]
-    return Described(columns.vectors[places], words)
-
-
-def _item_at(snapshot: Snapshot, slot: int) -> Item | None:
-    entry = snapshot.item(snapshot.items.item_ids[slot])
-    return None if entry is None else entry.item
 
 
 def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:

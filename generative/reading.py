@@ -24,7 +24,7 @@ class Reading(Protocol):
 
     @property
     def profile(self) -> npt.NDArray[np.float32]:
-        """[D] what memory is searched with."""
+        """[R] what items, as they are read, are matched with."""
         ...
 
     def steps(
@@ -49,7 +49,7 @@ class Reader(Protocol):
     """Reads histories; one at a time."""
 
     def read(self, vectors: npt.NDArray[np.float32]) -> Reading:
-        """[T, D] item vectors, oldest first, T ≤ history_length (0 is allowed)."""
+        """[T, R] items, oldest first, T ≤ history_length (0 is allowed)."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""The decoder's artefact: its shape and weights, the memories beside it, and how all are fused."""
+"""The decoder's artefact: its shape and weights, the words it reads, the memories beside it, and how all are fused."""
 
 import pickle
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from .companions import CompanionTable
 from .decoder import DecoderShape, SemanticDecoder
 from .fusion import Fusion
 from .tokenizer import load_encoder
+from .wording import Wording
 
 KIND = "decoder"
-FORMAT = 3
+FORMAT = 4
 _SHAPE = "shape.json"
 _WEIGHTS = "weights.pt"
-_PROFILER = "profiler.pt"  # of a network of the same shape; absent where the decoder is its own
+_PROFILER = "profiler.pt"  # of a network of the same shape that reads no words; absent where the decoder is its own
+_WORDING = "wording.npz"
 _COMPANIONS = "companions.npz"
 _FUSION = "fusion.json"
 _TOKENIZER = "tokenizer.txt"  # its checksum, so that the decoder's own names both
@@ -31,7 +33,8 @@ class LoadedDecoder:
     """What proposes: a decoder, the two memories beside it and how they are fused, with their artefact's checksum."""
 
     decoder: SemanticDecoder
-    profiler: SemanticDecoder  # whose profile searches memory where the decoder is off; may be the decoder
+    profiler: SemanticDecoder  # whose profile searches memory; may be the decoder
+    wording: Wording
     companions: CompanionTable
     fusion: Fusion
     model: str
@@ -41,6 +44,7 @@ class LoadedDecoder:
 def save_decoder(
     folder: Path,
     decoder: SemanticDecoder,
+    wording: Wording,
     companions: CompanionTable,
     fusion: Fusion,
     tokenizer: str,
@@ -48,13 +52,16 @@ def save_decoder(
     profiler: SemanticDecoder | None = None,
 ) -> str:
     """Afterwards `folder` is a decoder artefact for the tokenizer of that checksum; its own checksum. `profiler` has
-    the decoder's shape; without one, the decoder's own profile searches memory also where it generates nothing."""
+    the decoder's shape but for words; without one, memory is searched with the decoder's own profile."""
+    if wording.width != decoder.shape.word_width:
+        raise ValueError(f"the decoder reads {decoder.shape.word_width} numbers of words, there are {wording.width}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)
     (folder / _PROFILER).unlink(missing_ok=True)
     if profiler is not None and profiler is not decoder:
         torch.save(profiler.state_dict(), folder / _PROFILER)
+    np.savez(folder / _WORDING, allow_pickle=False, rarity=wording.rarity, meanings=wording.meanings)
     np.savez(folder / _COMPANIONS, allow_pickle=False, **_columns(companions))
     (folder / _FUSION).write_bytes(msgspec.json.encode(fusion))
     (folder / _TOKENIZER).write_text(tokenizer, encoding="ascii")
@@ -74,19 +81,28 @@ def load_decoder(folder: Path, tokenizer_folder: Path) -> LoadedDecoder:
         shape = msgspec.json.decode((folder / _SHAPE).read_bytes(), type=DecoderShape)
         decoder = _network(shape, folder / _WEIGHTS)
         own = (folder / _PROFILER).is_file()
-        profiler = _network(shape, folder / _PROFILER) if own else decoder
+        profiler = _network(replace(shape, word_width=0), folder / _PROFILER) if own else decoder
+        wording = _wording(folder / _WORDING, shape)
         companions = _companions(folder / _COMPANIONS)
         fusion = msgspec.json.decode((folder / _FUSION).read_bytes(), type=Fusion)
     except (msgspec.DecodeError, OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{folder} cannot be read by this version ({reason}); train it again") from error
-    return LoadedDecoder(decoder, profiler, companions, fusion, manifest.checksum, manifest.notes)
+    return LoadedDecoder(decoder, profiler, wording, companions, fusion, manifest.checksum, manifest.notes)
 
 
 def _network(shape: DecoderShape, weights: Path) -> SemanticDecoder:
     network = SemanticDecoder(shape, torch.zeros(shape.levels, shape.codes, shape.vector_width))
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return network.eval()
+
+
+def _wording(path: Path, shape: DecoderShape) -> Wording:
+    with np.load(path, allow_pickle=False) as file:
+        wording = Wording(file["rarity"], file["meanings"])
+    if wording.width != shape.word_width:
+        raise ValueError(f"{wording.width} numbers a word, the decoder reads {shape.word_width}")
+    return wording
 
 
 def _columns(table: CompanionTable) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import torch
 from ...core.artifact import Manifest, seal, verified
 from ...core.clock import elapsed_ms
 from ..weights import FORMAT, KIND, LoadedDecoder, load_decoder, save_decoder
-from .application import EncodedCatalogue, fused
-from .catalogue_tree import CatalogueTree
+from .application import fused
+from .encoded import EncodedCatalogue
 from .options import TrainingStage
 from .pools import Sources
 from .preference import PreferenceModel, drawn_choices
@@ -60,8 +60,8 @@ def prefer(workshop: Workshop, minutes: float) -> PreferenceReport:
         outcome = "not tried: no choices are held out to see whether it helps"
         _note(workshop, reference, {"kept": False, "outcome": outcome}, 0.0)
         return PreferenceReport(reference.checksum, reference.checksum, outcome, None, None, 0.0)
-    catalogue, asked = EncodedCatalogue.of(tokenizer, items), data.validation.first(_USERS)
-    model = PreferenceModel(loaded.decoder, catalogue.vectors, catalogue.sids)
+    catalogue = EncodedCatalogue.of(tokenizer, items, loaded.wording)
+    asked, model = data.validation.first(_USERS), PreferenceModel(loaded.decoder, catalogue.as_read, catalogue.sids)
     # The best of some rounds looks better than it is to those whom it was chosen by.
     half = (len(asked.targets) + 1) // 2
     choosing, deciding = asked.first(half), HeldOut(asked.histories[half:], asked.targets[half:])
@@ -98,12 +98,8 @@ def _keep(
     spent: float,
 ) -> str:
     """Afterwards the aligned decoder is served, fused anew; its checksum."""
-    items = workshop.marketplace.items()
-    tree = CatalogueTree.of(catalogue.sids, loaded.decoder.shape.codes)
-    vectors = torch.from_numpy(catalogue.vectors)
-    item_ids = [item.item_id for item in items]
-    sources = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, item_ids)
-    fusion = fused(sources, workshop.data(items).validation, workshop.report)
+    sources = Sources(loaded.decoder, loaded.profiler, catalogue, loaded.companions)
+    fusion = fused(sources, workshop.data(workshop.marketplace.items()).validation, workshop.report)
     stage, folder = TrainingStage.PREFERENCE, workshop.folder(TrainingStage.PREFERENCE)
     made_from = workshop.made_from(stage, reference.checksum)
     aligned = {"kept": True, "outcome": "kept", **figures, "made_from": made_from, "minutes": spent}
@@ -111,7 +107,7 @@ def _keep(
     partial = workshop.checkpoints(stage, reference.checksum) / "decoder"
     shutil.rmtree(partial, ignore_errors=True)
     checksum = save_decoder(
-        partial, loaded.decoder, loaded.companions, fusion, reference.notes["tokenizer"],
+        partial, loaded.decoder, loaded.wording, loaded.companions, fusion, reference.notes["tokenizer"],
         {**reference.notes, "preference": aligned, "unaligned": reference.checksum}, loaded.profiler,
     )  # fmt: skip
     shutil.rmtree(workshop.models / UNALIGNED, ignore_errors=True)

@@ -4,19 +4,16 @@ import shutil
 from dataclasses import asdict, dataclass
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from ...core.catalogue import Item
 from ...core.clock import elapsed_ms
 from ..fusion import Fusion
-from ..tokenizer import ItemTokenizer
 from ..weights import load_decoder, save_decoder
+from ..wording import Wording
 from .baselines import ItemKnn, KnnSettings
 from .blending import fitted_fusion
-from .catalogue_tree import CatalogueTree
 from .companionship import companion_table
+from .encoded import EncodedCatalogue
 from .options import TrainingStage
 from .pools import Pool, Sources, joined
 from .pretraining import MS_PER_MINUTE
@@ -36,24 +33,10 @@ class DecoderReport:
     tokenizer: str  # that of what it was built on
     users: int
     events: int
-    validation_code_ndcg: float  # of the decoder alone, best epoch, at 10
+    validation_ndcg: float  # of the decoder alone, best epoch, at 10
     companions: KnnSettings
     fusion: Fusion
     minutes: float
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedCatalogue:
-    """All items as the tokenizer serves them."""
-
-    vectors: npt.NDArray[np.float32]  # [N, D]
-    sids: npt.NDArray[np.int32]  # [N, L]
-
-    @classmethod
-    def of(cls, tokenizer: ItemTokenizer, items: list[Item]) -> "EncodedCatalogue":
-        encoded = tokenizer.encode(items)
-        vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
-        return cls(vectors, np.array([entry.semantic_id for entry in encoded], dtype=np.int32))
 
 
 def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
@@ -64,28 +47,25 @@ def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
     tokenizer, items = workshop.tokenizer(), workshop.marketplace.items()
     first = load_decoder(workshop.models / FIRST_STAGE, workshop.folder(TrainingStage.TOKENIZER))
     checkpoints = workshop.checkpoints(stage, tokenizer.model)
-    data, item_ids = workshop.data(items), [item.item_id for item in items]
+    data, catalogue = workshop.data(items), EncodedCatalogue.of(tokenizer, items)
     settings = msgspec.convert(workshop.manifest(TrainingStage.TOKENIZER).notes["knn"], KnnSettings)
-    companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, item_ids, settings)
-    catalogue = EncodedCatalogue.of(tokenizer, items)
+    companions = companion_table(ItemKnn(data.training, len(items), settings), data.met, catalogue.item_ids, settings)
     codebooks = tokenizer.weights.codebooks
     left = minutes - elapsed_ms(started, workshop.clock) / MS_PER_MINUTE
     second = learn_codes(
         first.decoder, codebooks, catalogue.vectors, catalogue.sids, data, options, left, checkpoints,
-        workshop.clock, workshop.report, settings,
+        workshop.clock, workshop.report, settings, items if options.word_width else None,
     )  # fmt: skip
-    fusion = Fusion()
+    fusion, wording = Fusion(), second.wording or Wording.of(items)
     if not options.all_events:  # who has seen the answers cannot be weighed by them
-        tree = CatalogueTree.of(catalogue.sids, codebooks.shape[1])
-        vectors = torch.from_numpy(catalogue.vectors)
-        sources = Sources(second.decoder, first.decoder, vectors, tree, companions, item_ids)
-        fusion = fused(sources, data.validation, workshop.report)
+        read = EncodedCatalogue.of(tokenizer, items, wording)
+        fusion = fused(Sources(second.decoder, first.decoder, read, companions), data.validation, workshop.report)
     spent = max(elapsed_ms(started, workshop.clock) / MS_PER_MINUTE, second.minutes)
     notes = {**workshop.sealed(stage, tokenizer.model, spent), "knn": asdict(settings)}
     folder = workshop.folder(stage)
     for stale in (folder, workshop.models / UNALIGNED):
         shutil.rmtree(stale, ignore_errors=True)
-    checksum = save_decoder(folder, second.decoder, companions, fusion, tokenizer.model, notes, first.decoder)
+    checksum = save_decoder(folder, second.decoder, wording, companions, fusion, tokenizer.model, notes, first.decoder)
     workshop.finish(stage)
     return DecoderReport(
         checksum, tokenizer.model, len(data.training), data.events, second.figure, settings, fusion, spent

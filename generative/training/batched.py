@@ -27,7 +27,7 @@ class Readings:
 
     states: Tensor  # [U, T, width]
     last: Tensor  # [U] int64, the place of each user's newest state
-    profiles: Tensor  # [U, D]
+    profiles: Tensor  # [U, R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class FoundIds:
 
 
 def read_all(decoder: SemanticDecoder, vectors: Tensor, histories: Sequence[npt.NDArray[np.int64]]) -> Readings:
-    """Every history read, its newest items only where it is long. `vectors` [N, D] of all items."""
+    """Every history read, its newest items only where it is long. `vectors` [N, R] of all items."""
     newest = [history[-decoder.shape.history_length :] for history in histories]
     last = torch.tensor([len(history) for history in newest])
     if int(last.max()) == 0:

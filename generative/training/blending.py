@@ -17,9 +17,9 @@ def fitted_fusion(pool: Pool, without: Pool, told: Callable[[float, str], None])
     """The fusion with the best mean of NDCG@10 and half the Recall@10 on the same users' pools with and without the
     decoder, one setting at a time.
 
-    First memory as it answers without the decoder, then the decoder's profile with companions, then its codes alone,
-    then all together: their shares and what was said of codes. More settings at once found more that held for these
-    users alone (Amazon Beauty, 6,000 of them: all of memory beside codes cost .0008 of NDCG@10 behind a ranker).
+    First memory alone, then the decoder's codes alone, then their share in both together. Memory is left as it is then:
+    more settings at once found more that held for these users alone (Amazon Beauty, 6,000 of them: all of memory beside
+    codes cost .0008 of NDCG@10 behind a ranker).
     The two halves weigh about the same: NDCG@10 is some 0.6 of Recall@10.
     """
     memory: dict[str, Sequence[float]] = {
@@ -28,21 +28,12 @@ def fitted_fusion(pool: Pool, without: Pool, told: Callable[[float, str], None])
         "companion_sharpness": _SHARP,
         "profile_sharpness": SHARPNESS,
     }
-    memory_alone = {f"{name}_without_codes": values for name, values in memory.items()}
     alone: dict[str, Sequence[float]] = {"code_rescoring_alone": _RATES, "code_sharpness_alone": _SHARP}
-    fusion = Fusion(companions_without_codes=0.6, companions=0.6)
-    fusion = _climbed(without, fusion, memory_alone, memory=True)
+    together: dict[str, Sequence[float]] = {"codes": _WEIGHTS, "code_rescoring": _RATES, "code_sharpness": _SHARP}
+    fusion = _climbed(without, Fusion(companions=0.6), memory, memory=True)
     told(0.3, f"memory {_figure(without, fusion, True):.4f}")
-    silent = _climbed(pool, replace(fusion, codes=0.0), memory, memory=True)
-    fusion = replace(silent, codes=fusion.codes)
     fusion = _climbed(pool, fusion, alone, memory=False)
     told(0.6, f"codes {_figure(pool, fusion, False):.4f}")
-    together: dict[str, Sequence[float]] = {
-        "codes": _WEIGHTS,
-        "code_rescoring": _RATES,
-        "code_sharpness": _SHARP,
-        "companions": _WEIGHTS,
-    }
     fusion = _climbed(pool, fusion, together, memory=True)
     told(1.0, f"fused {_figure(pool, fusion, True):.4f}")
     return fusion

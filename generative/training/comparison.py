@@ -1,7 +1,7 @@
 """Every row of the quality table, on the same users: baselines, and the served sources apart and fused.
 
-Without generative means without the decoder whole: memory is searched by the post-training's profile, as `adgram serve`
-does with the decoder switched off. The decoder's own profile, learned on beside the codes, belongs to what it adds.
+Without generative means without the decoder whole, as `adgram serve` does with it switched off: memory, companions and
+a ranker of its own are left. What is fused has the same memory, so that the decoder is all the difference.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from ...core.catalogue import Item
 from ..ranker import FOLDER as RANKER
-from ..ranker import Ranker, load_ranker, rarity
+from ..ranker import Ranker, load_ranker
 from ..tokenizer import load_encoder
 from ..weights import load_decoder
 from .baselines import PLAIN_KNN, ItemKnn, KnnSettings, Popularity
-from .catalogue_tree import CatalogueTree
+from .encoded import EncodedCatalogue
 from .evaluation import TOP
 from .pools import Sources
-from .ranking import Catalogue, reordered
+from .ranking import reordered
 from .sequences import HeldOut
 
 Ranks = npt.NDArray[np.int64]
@@ -47,12 +46,8 @@ def compare(
 ) -> Comparison:
     """All rows for the models in one folder; `seed` breaks ties. Sources and weights are those that are served."""
     rng = np.random.default_rng(seed)
-    encoded = load_encoder(models / "tokenizer").encode(items)
-    vectors = torch.from_numpy(np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded]))
-    sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
     loaded = load_decoder(models / "decoder", models / "tokenizer")
-    tree = CatalogueTree.of(sids, loaded.decoder.shape.codes)
-    item_ids = [item.item_id for item in items]
+    catalogue = EncodedCatalogue.of(load_encoder(models / "tokenizer"), items, loaded.wording)
 
     baselines: dict[str, Popularity | ItemKnn] = {
         "popularity": Popularity(training, len(items)),
@@ -64,18 +59,12 @@ def compare(
         for done, part in _parts(asked):
             ranks.setdefault(name, []).append(_ranks(scorer, part, rng))
             told(name, done)
-    profile_alone = replace(loaded.fusion, companions_without_codes=0.0, profile_sharpness_without_codes=1.0)
-    counted = replace(
-        loaded.fusion,
-        companions_without_codes=1.0,
-        companion_sharpness_without_codes=1.0,
-        companion_rescoring_without_codes=0.0,
-    )
-    ranker = load_ranker(models / RANKER, loaded.model) or Ranker(rarity(items), None, None)
-    catalogue = Catalogue(vectors.numpy(), [ranker.words_of(item) for item in items])
+    profile_alone = replace(loaded.fusion, companions=0.0, profile_sharpness=1.0)
+    counted = replace(loaded.fusion, companions=1.0, companion_sharpness=1.0, companion_rescoring=0.0)
+    ranker = load_ranker(models / RANKER, loaded.model) or Ranker(None, None)
     fused: list[list[str]] = []
     asking = 0
-    every = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, item_ids)
+    every = Sources(loaded.decoder, loaded.profiler, catalogue, loaded.companions)
     for pool, without in zip(every.pools(asked), every.pools(asked, codes=False), strict=True):
         histories = asked.histories[asking : asking + len(pool.targets)]
         asking += len(pool.targets)
@@ -91,7 +80,7 @@ def compare(
         }
         for name, (candidates, scores) in rows.items():
             ranks.setdefault(name, []).append(candidates.ranks(scores, rng))
-        fused += [[item_ids[row] for row in best.tolist()] for best in pool.best(served)]
+        fused += [[catalogue.item_ids[row] for row in best.tolist()] for best in pool.best(served)]
         told(FUSED, asking / max(len(asked.targets), 1))
     return Comparison({name: np.concatenate(parts) for name, parts in ranks.items()}, fused)
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ..decoder import SemanticDecoder
 from .counted import CountedCompanions
+from .evaluation import TOP
 from .likelihood import full_cross_entropy
 from .schedule import Batch, padded
 
@@ -60,23 +61,34 @@ class InterestModel(nn.Module):
         states = self.decoder.states(vectors[batch.rows[:, :-1]])[batch.real]  # [M, width]
         return named_loss(self.decoder.query(states), vectors, batch, self._companions)
 
-    def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64], top: int = 10) -> float:
-        """NDCG of the targets among the best `top`, items of the history masked."""
-        vectors, gain = self.vectors(), 0.0
-        length = self.decoder.shape.history_length
-        for start in range(0, len(histories), 256):
-            chunk = histories[start : start + 256]
-            newest = [history[-length:] for history in chunk]
-            batch = padded(newest)
-            states = self.decoder.states(vectors[batch.rows])
-            last = states[torch.arange(len(chunk)), torch.tensor([len(history) for history in newest])]
-            scores = self.decoder.query(last) @ vectors.T
-            for row, history in enumerate(chunk):
-                scores[row, history] = -torch.inf
-            aim = torch.from_numpy(targets[start : start + 256])
-            ranks = (scores > scores.gather(1, aim[:, None])).sum(dim=1)
-            gain += float(torch.where(ranks < top, 1 / torch.log2(ranks + 2.0), 0.0).sum())
-        return gain / max(len(histories), 1)
+    def ndcg(self, histories: Sequence[npt.NDArray[np.int64]], targets: npt.NDArray[np.int64]) -> float:
+        """NDCG of the targets among the best ten, items of the history masked."""
+        return ndcg_over(self.decoder, self.vectors(), histories, targets)
+
+
+def ndcg_over(
+    decoder: SemanticDecoder,
+    vectors: Tensor,
+    histories: Sequence[npt.NDArray[np.int64]],
+    targets: npt.NDArray[np.int64],
+    skipped: int = 0,
+) -> float:
+    """NDCG of the targets among the best ten by the profile over `vectors` [N, R], items of the history masked; the
+    first `skipped` numbers of both are read, but count for nothing."""
+    gain, length = 0.0, decoder.shape.history_length
+    for start in range(0, len(histories), 256):
+        chunk = histories[start : start + 256]
+        newest = [history[-length:] for history in chunk]
+        batch = padded(newest)
+        states = decoder.states(vectors[batch.rows])
+        last = states[torch.arange(len(chunk)), torch.tensor([len(history) for history in newest])]
+        scores = decoder.query(last)[:, skipped:] @ vectors[:, skipped:].T
+        for row, history in enumerate(chunk):
+            scores[row, history] = -torch.inf
+        aim = torch.from_numpy(targets[start : start + 256])
+        ranks = (scores > scores.gather(1, aim[:, None])).sum(dim=1)
+        gain += float(torch.where(ranks < TOP, 1 / torch.log2(ranks + 2.0), 0.0).sum())
+    return gain / max(len(histories), 1)
 
 
 def named_loss(profiles: Tensor, vectors: Tensor, batch: Batch, companions: CountedCompanions | None) -> Tensor:

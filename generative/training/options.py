@@ -28,6 +28,7 @@ class TrainingOptions:
     encoder: ContentEncoder = ContentEncoder.HASHING
     content_width: int = 128
     vector_width: int = 64
+    word_width: int = 64  # of the words beside an item's vector, as the decoder reads it
     width: int = 64
     layers: int = 2
     heads: int = 2
@@ -44,7 +45,7 @@ _RUN = ("minutes", "seed", "all_events", "threads")
 READ_BY: dict[TrainingStage, tuple[str, ...]] = {
     TrainingStage.CONTENT: ("seed", "encoder", "content_width"),
     TrainingStage.TOKENIZER: (*_RUN, *_SHAPE, "levels", "codes", "interest_epochs"),
-    TrainingStage.DECODER: (*_RUN, *_SHAPE, "code_epochs"),
+    TrainingStage.DECODER: (*_RUN, *_SHAPE, "word_width", "code_epochs"),
     TrainingStage.PREFERENCE: (*_RUN, "preference_epochs"),
     TrainingStage.RANKER: ("seed", "all_events", "threads"),
 }

@@ -16,6 +16,7 @@ from ..ranker import Voices
 from .baselines import weighed, without_history
 from .batched import Readings, read_all, search_all
 from .catalogue_tree import CatalogueTree
+from .encoded import EncodedCatalogue
 from .evaluation import TOP
 from .sequences import HeldOut
 
@@ -32,22 +33,28 @@ class Pool:
 
     bounds: Rows  # [U + 1] where each user's candidates begin
     rows: Rows  # [P] items
-    matches: Floats  # [P] with the profile
+    matches: Floats  # [P] with memory's profile
     log_probs: Floats  # [P] the decoder's, -inf where the beams missed the item
     weights: Floats  # [P] as companions, 0 where they are none
     log_totals: dict[float, Floats]  # by sharpness [U]: of exp(sharpness · match) over all admitted items
     targets: Rows  # [U]
-    codes: bool  # whether the decoder was asked, and the matches are with its profile
+    matched: Floats  # [P] with the decoder's own profile; zeros where it was not asked
+    queries: npt.NDArray[np.float32]  # [U, R] these profiles; [U, 0] where it was not asked
+
+    @property
+    def codes(self) -> bool:
+        """Whether the decoder was asked."""
+        return bool(self.queries.shape[1])
 
     def scores(self, fusion: Fusion, memory: bool = True) -> Floats:
         """The score that the proposer gives each candidate, -inf to those it does not know. [P]"""
         if memory:
             return self.voices(fusion).fused
-        return self._shared(fusion.generated_scores(self.log_probs, self.matches, memory), self.log_probs > -np.inf)
+        return self._generated(fusion, memory)
 
     def voices(self, fusion: Fusion) -> Voices:
-        """What the sources say of all users' candidates one after another; the companions' total is left out."""
-        fusion = fusion.beside(self.codes)
+        """What the sources say of all users' candidates one after another; companions' totals and profiles, which
+        differ from user to user, are left out."""
         with np.errstate(divide="ignore"):
             companions = self._shared(
                 fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.matches,
@@ -57,11 +64,8 @@ class Pool:
         near = fusion.profile_sharpness * self.matches - np.repeat(totals, np.diff(self.bounds))
         known = np.repeat(np.logical_or.reduceat(self.weights > 0, self.bounds[:-1]), np.diff(self.bounds))
         remembered = np.where(known, mixed(companions, near, fusion.companions), near)
-        if not self.codes:
-            silent = np.full(len(near), -np.inf)
-            return Voices(remembered, remembered, near, silent, self.weights, 0.0)
-        generated = self._shared(fusion.generated_scores(self.log_probs, self.matches, True), self.log_probs > -np.inf)
-        return Voices(mixed(generated, remembered, fusion.codes), remembered, near, self.log_probs, self.weights, 0.0)
+        fused = mixed(self._generated(fusion, True), remembered, fusion.codes) if self.codes else remembered
+        return Voices(fused, remembered, near, self.log_probs, self.weights, 0.0, self.queries[:0].ravel())
 
     def ranks(self, scores: Floats, ties: np.random.Generator | None = None) -> Rows:
         """How many candidates of each user stand before the target; TOP or more where it is no candidate. [U]
@@ -85,6 +89,10 @@ class Pool:
             lists.append(self.rows[low:high][order[np.isfinite(scores[low:high][order])]])
         return lists
 
+    def _generated(self, fusion: Fusion, memory: bool) -> Floats:
+        known = self.log_probs > -np.inf
+        return self._shared(fusion.generated_scores(self.log_probs, self.matched, memory), known)
+
     def _shared(self, scores: Floats, of: npt.NDArray[np.bool_]) -> Floats:
         """Log-probabilities of the chosen candidates among each user's own; -inf elsewhere. [P]"""
         scores, sizes = np.where(of, scores, -np.inf), np.diff(self.bounds)
@@ -96,43 +104,47 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What serving asks: a decoder over a tokenizer's items, and the two memories beside it."""
+    """What serving asks: a decoder over a catalogue, and the two memories beside it."""
 
     decoder: SemanticDecoder
-    profiler: SemanticDecoder  # whose profile memory is searched with where nothing is generated
-    vectors: Tensor  # [N, D]
-    tree: CatalogueTree
+    profiler: SemanticDecoder  # whose profile memory is searched with
+    catalogue: EncodedCatalogue
     companions: CompanionTable
-    item_ids: Sequence[str]  # [N]
     width: int = 32  # beams
     neighbours: int = 32
 
     def pools(self, asked: HeldOut, codes: bool = True) -> Iterator[Pool]:
         """The pools of all users asked about, in pieces; items of their histories are masked.
 
-        With `codes` off nothing is generated, and the decoder is not asked for a profile either.
+        With `codes` off the decoder is not asked: nothing is generated, and nothing matched with its own profile.
         """
-        similar = _matrix(self.companions, self.item_ids)
+        similar = _matrix(self.companions, self.catalogue.item_ids)
+        tree = self.catalogue.tree(self.decoder.shape.codes)
         for start in range(0, len(asked.targets), _CHUNK):
             part = HeldOut(asked.histories[start : start + _CHUNK], asked.targets[start : start + _CHUNK])
             with torch.inference_mode():
-                pool = self._pool(part, similar, codes)
+                pool = self._pool(part, similar, tree if codes else None)
             yield pool
 
-    def _pool(self, asked: HeldOut, similar: scipy.sparse.csr_matrix, codes: bool) -> Pool:
+    def _pool(self, asked: HeldOut, similar: scipy.sparse.csr_matrix, tree: CatalogueTree | None) -> Pool:
         histories, users = asked.histories, len(asked.targets)
-        readings = read_all(self.decoder if codes else self.profiler, self.vectors, histories)
-        matches = readings.profiles @ self.vectors.T  # [U, N]
+        vectors = torch.from_numpy(self.catalogue.vectors)
+        matches = read_all(self.profiler, self._read_by(self.profiler), histories).profiles[:, : vectors.shape[1]]
+        matches = matches @ vectors.T  # [U, N]
         mask = np.repeat(np.arange(users), [len(history) for history in histories])
         matches[torch.from_numpy(mask), torch.from_numpy(np.concatenate(histories))] = -torch.inf
-        generated = self._generated(readings, histories, matches) if codes else _NOTHING
         newest = [history[-self.companions.last :][::-1] for history in histories]
         if not self.companions.last:
             newest = [history[:0] for history in histories]
-        beside = without_history(weighed(newest, self.companions.decay, len(self.vectors)) @ similar, histories)
+        beside = without_history(weighed(newest, self.companions.decay, len(vectors)) @ similar, histories)
         near = matches.topk(min(2 * self.neighbours, matches.shape[1]), dim=1).indices.numpy()
         user_of = np.repeat(np.arange(users), np.diff(beside.indptr))
-        items = len(self.vectors)
+        items = len(vectors)
+        generated, own, queries = _NOTHING, None, np.empty((users, 0), dtype=np.float32)
+        if tree is not None:
+            readings = read_all(self.decoder, self._read_by(self.decoder), histories)
+            own = (readings.profiles @ self._read_by(self.decoder).T).masked_fill(matches == -torch.inf, -torch.inf)
+            generated, queries = self._generated(readings, histories, own, tree), readings.profiles.numpy()
         keys = np.unique(
             np.concatenate(
                 (
@@ -154,12 +166,17 @@ class Sources:
             weights,
             {sharp: (sharp * matches).logsumexp(dim=1).double().numpy() for sharp in SHARPNESS},
             asked.targets,
-            codes,
+            np.zeros(len(keys)) if own is None else own.numpy()[keys // items, keys % items].astype(np.float64),
+            queries,
         )
 
-    def _generated(self, readings: Readings, histories: Sequence[Rows], matches: Tensor) -> "_Generated":
+    def _read_by(self, network: SemanticDecoder) -> Tensor:
+        return self.catalogue.as_read[:, : network.shape.reading_width]
+
+    def _generated(
+        self, readings: Readings, histories: Sequence[Rows], matches: Tensor, tree: CatalogueTree
+    ) -> "_Generated":
         """The items below each user's beams; those of one semantic ID share its probability by their match."""
-        tree = self.tree
         found = search_all(self.decoder, readings, tree, histories, self.width)
         users, beams = torch.nonzero(torch.isfinite(found.log_probs), as_tuple=True)
         place = torch.searchsorted(tree.prefixes[-1], found.prefixes[users, beams])
@@ -209,5 +226,6 @@ def joined(pools: Sequence[Pool]) -> Pool:
         np.concatenate([pool.weights for pool in pools]),
         {sharp: np.concatenate([pool.log_totals[sharp] for pool in pools]) for sharp in pools[0].log_totals},
         np.concatenate([pool.targets for pool in pools]),
-        pools[0].codes,
+        np.concatenate([pool.matched for pool in pools]),
+        np.concatenate([pool.queries for pool in pools]),
     )

@@ -14,6 +14,7 @@ from ..decoder import DecoderShape
 from ..fusion import Fusion
 from ..tokenizer import load_encoder, save_tokenizer
 from ..weights import save_decoder
+from ..wording import Wording
 from .baselines import TUNED_KNN
 from .codebook import codes_for
 from .companionship import settings_found
@@ -75,12 +76,12 @@ def align_with_behaviour(workshop: Workshop, minutes: float) -> TokenizerReport:
     save_tokenizer(folder, workshop.folder(TrainingStage.CONTENT), weights, notes)
     tokenizer = load_encoder(folder)
     shutil.rmtree(workshop.models / FIRST_STAGE, ignore_errors=True)
-    profile_alone = Fusion(companions=0.0, companions_without_codes=0.0)
     save_decoder(
         workshop.models / FIRST_STAGE,
         first.model.decoder,
+        Wording.of(items),
         CompanionTable.empty(),
-        profile_alone,
+        Fusion(companions=0.0),
         tokenizer.model,
         notes,
     )

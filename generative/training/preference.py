@@ -37,15 +37,15 @@ class Choice:
 
 
 class PreferenceModel(nn.Module):
-    """The decoder over frozen item vectors and codes; as it is now, it becomes the reference, too."""
+    """The decoder over frozen items and codes; as it is now, it becomes the reference, too."""
 
-    def __init__(self, decoder: SemanticDecoder, vectors: npt.NDArray[np.float32], sids: npt.NDArray[np.int32]) -> None:
-        """vectors [N, D], sids [N, L]."""
+    def __init__(self, decoder: SemanticDecoder, vectors: Tensor, sids: npt.NDArray[np.int32]) -> None:
+        """Items as they are read [N, R], sids [N, L]."""
         super().__init__()
         self.decoder = decoder
         self.tree = CatalogueTree.of(sids, decoder.shape.codes)
         # In tuples, so that they are neither trained nor stored with this module.
-        self._vectors = (torch.from_numpy(vectors),)
+        self._vectors = (vectors,)
         self._reference = (copy.deepcopy(decoder).eval().requires_grad_(False),)
 
     def loss(self, choices: Sequence[Choice]) -> Tensor:
@@ -95,7 +95,7 @@ def path_log_probs(
     """The log-probability of each of C code paths a history, living codes being those of the catalogue. [B, C]
 
     Args:
-        vectors: [N, D] of all items.
+        vectors: [N, R] of all items.
         histories: B of them, oldest first; their newest items are read.
         paths: [B, C, L] int64, each leading to an item.
     """

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from ...core.clock import elapsed_ms
 from ..fusion import Fusion
-from ..ranker import NEWEST, Described, Network, Ranker, Voices, Words, best_places, evidence, rarity, save_ranker
+from ..ranker import Network, Ranker, Voices, best_places, evidence, save_ranker
 from ..weights import load_decoder
-from .application import EncodedCatalogue
-from .catalogue_tree import CatalogueTree
+from .encoded import EncodedCatalogue
 from .evaluation import TOP, gains
 from .options import TrainingStage
 from .pools import Floats, Pool, Rows, Sources
@@ -26,7 +25,7 @@ from .workshop import Workshop
 
 _USERS = 25_000  # asked; a fifth decides whether what the others teach helps, and then all of them teach
 _DECIDING = 5
-_LEAST_HITS = 200  # with fewer lists to learn from, fourteen numbers a candidate are learned by heart
+_LEAST_HITS = 200  # with fewer lists to learn from, seventeen numbers a candidate are learned by heart
 _HIDDEN, _EPOCHS, _LISTS, _RATE = 32, 10, 128, 3e-3  # more of any changed nothing on Amazon Beauty and Toys
 _DECAY = 1e-4
 _REFUSED = "not kept: validation NDCG did not rise, or too few choices"
@@ -58,38 +57,19 @@ class Lists:
     fused_ranks: Rows  # [U] of the target by fusion, TOP or more where it is none of its best
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """All items as a ranker reads them."""
-
-    vectors: npt.NDArray[np.float32]  # [N, D]
-    words: Sequence[Words]  # [N]
-
-    def of(self, rows: Rows) -> Described:
-        """Some of them."""
-        return Described(self.vectors[rows], [self.words[row] for row in rows.tolist()])
-
-    def past(self, history: Rows) -> Described:
-        """What a ranker reads of a history: its newest items, newest first."""
-        return self.of(history[::-1][:NEWEST])
-
-
 def rank(workshop: Workshop) -> RankerReport:
     """Afterwards `ranker`/ holds the ranker of the decoder as it is; one that orders nothing where it does not help."""
     started, options, stage = workshop.clock.monotonic_ns(), workshop.options, TrainingStage.RANKER
     torch.set_num_threads(options.threads)
     loaded = load_decoder(workshop.folder(TrainingStage.DECODER), workshop.folder(TrainingStage.TOKENIZER))
-    items, data = workshop.marketplace.items(), workshop.data(workshop.marketplace.items())
+    items = workshop.marketplace.items()
+    data = workshop.data(items)
     outcome = "not tried: no choices are held out to learn from"
     figures: dict[bool, tuple[float | None, float | None]] = {True: (None, None), False: (None, None)}
-    ranker = Ranker(rarity(items), None, None)
+    ranker = Ranker(None, None)
     if not options.all_events and len(data.validation.targets):
-        encoded = EncodedCatalogue.of(workshop.tokenizer(), items)
-        tree = CatalogueTree.of(encoded.sids, loaded.decoder.shape.codes)
-        item_ids = [item.item_id for item in items]
-        vectors = torch.from_numpy(encoded.vectors)
-        sources = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, item_ids)
-        catalogue = Catalogue(encoded.vectors, [ranker.words_of(item) for item in items])
+        catalogue = EncodedCatalogue.of(workshop.tokenizer(), items, loaded.wording)
+        sources = Sources(loaded.decoder, loaded.profiler, catalogue, loaded.companions)
         asked = data.validation.first(_USERS)
         networks: dict[bool, Network | None] = {}
         for decoder in (True, False):
@@ -98,7 +78,7 @@ def rank(workshop: Workshop) -> RankerReport:
             workshop.report("ranker", 1.0 if not decoder else 0.5, "teaching networks")
             networks[decoder], before, after = _taught(lists, options.seed)
             figures[decoder] = (before, after)
-        ranker = Ranker(ranker.idf, networks[True], networks[False])
+        ranker = Ranker(networks[True], networks[False])
         said = {mode: "kept" if network else _REFUSED for mode, network in networks.items()}
         outcome = said[True] if said[True] == said[False] else f"{said[True]}; with the decoder off {said[False]}"
     folder = workshop.folder(stage)
@@ -116,7 +96,7 @@ def _told(pools: Iterator[Pool], asked: HeldOut, report: Report, decoder: bool) 
         yield pool
 
 
-def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: Catalogue) -> Lists:
+def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: EncodedCatalogue) -> Lists:
     """What the ranker reads for all users asked about, in their order."""
     read, targets, sizes, ranks = [], [], [], []
     for pool, histories in _beside(pools, asked):
@@ -125,14 +105,17 @@ def lists_of(pools: Iterable[Pool], asked: HeldOut, fusion: Fusion, catalogue: C
         for user, one in enumerate(_users(pool, said)):
             best = best_places(one.fused)
             candidates = pool.rows[pool.bounds[user] + best]
-            read.append(evidence(one.of(best), catalogue.of(candidates), catalogue.past(histories[user])))
+            them, past = catalogue.described(candidates), catalogue.past(histories[user])
+            read.append(evidence(one.of(best), them, past))
             targets.append(candidates == pool.targets[user])
             sizes.append(len(best))
     rows = np.concatenate(read).astype(np.float32)
     return Lists(rows, np.concatenate(targets), np.cumsum([0, *sizes]), np.concatenate(ranks))
 
 
-def reordered(pool: Pool, histories: Sequence[Rows], fusion: Fusion, ranker: Ranker, catalogue: Catalogue) -> Floats:
+def reordered(
+    pool: Pool, histories: Sequence[Rows], fusion: Fusion, ranker: Ranker, catalogue: EncodedCatalogue
+) -> Floats:
     """The score that the proposer gives each candidate of the pool with this ranker. [P]"""
     said, network = pool.voices(fusion), ranker.network(pool.codes)
     if network is None:
@@ -140,7 +123,7 @@ def reordered(pool: Pool, histories: Sequence[Rows], fusion: Fusion, ranker: Ran
     scores = []
     for user, one in enumerate(_users(pool, said)):
         best = best_places(one.fused)
-        them, past = catalogue.of(pool.rows[pool.bounds[user] + best]), catalogue.past(histories[user])
+        them, past = catalogue.described(pool.rows[pool.bounds[user] + best]), catalogue.past(histories[user])
         scores.append(ranker.reordered(one, best, them, past, network))
     return np.concatenate(scores)
 
@@ -154,9 +137,9 @@ def _beside(pools: Iterable[Pool], asked: HeldOut) -> Iterator[tuple[Pool, Seque
 
 def _users(pool: Pool, said: Voices) -> Iterator[Voices]:
     """What is said of each user's candidates."""
-    for low, high in pairwise(pool.bounds.tolist()):
+    for (low, high), query in zip(pairwise(pool.bounds.tolist()), pool.queries, strict=True):
         one = said.of(np.arange(low, high))
-        yield replace(one, companions_total=float(one.companions.sum()))
+        yield replace(one, companions_total=float(one.companions.sum()), query=query)
 
 
 def _taught(lists: Lists, seed: int) -> tuple[Network | None, float | None, float | None]:
@@ -184,11 +167,21 @@ def _learned(lists: Lists, teaching: Rows, seed: int) -> Network:
     """Networks that make the choice likely among the candidates of each list, side by side in one: their mean."""
     sample = np.concatenate([np.arange(*lists.bounds[user : user + 2]) for user in teaching.tolist()])
     known = lists.evidence[sample].astype(np.float64)
-    blank = Network(known.mean(axis=0), known.std(axis=0) + 1e-6, np.empty(0), np.empty(0), np.empty(0))
+    mean, scale = _spread(known)
+    blank = Network(mean, scale, np.empty(0), np.empty(0), np.empty(0))
     read = torch.from_numpy(blank.standardised(lists.evidence.astype(np.float64)).astype(np.float32))
     learned = [_one_learned(read, lists, teaching, _MEMBERS * seed + member) for member in range(_MEMBERS)]
     up, bias, down = (np.concatenate(parts, axis=-1) for parts in zip(*learned, strict=True))
     return replace(blank, up=up, up_bias=bias, down=down / _MEMBERS)
+
+
+def _spread(known: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each column's numbers, 0 and nearly 0 for a column without any. [F], [F]"""
+    numbers = np.isfinite(known)
+    counts = np.maximum(numbers.sum(axis=0), 1)
+    mean = np.where(numbers, known, 0.0).sum(axis=0) / counts
+    squares = np.where(numbers, (known - mean) ** 2, 0.0).sum(axis=0) / counts
+    return mean, np.sqrt(squares) + 1e-6
 
 
 def _one_learned(read: Tensor, lists: Lists, teaching: Rows, seed: int) -> tuple[Floats, Floats, Floats]:

@@ -1,16 +1,18 @@
 """The two stages that learn by gradient, and the tokenizer made between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ...core.catalogue import Item
 from ...core.clock import Clock
 from ..decoder import DecoderShape, SemanticDecoder
 from ..tokenizer import TokenizerWeights
+from ..wording import Wording
 from .baselines import KnnSettings
 from .codebook import distinct_last_codes, fit_codebooks, quantise
 from .codes import CodeModel
@@ -20,8 +22,10 @@ from .interest import InterestModel
 from .options import TrainingOptions
 from .schedule import Plan, Report, Stage, shuffled_batches
 from .sequences import HeldOut, windows
+from .wording import learn_words
 
 _RIDGE = 1.0  # content vectors have unit length, so this equals one item's worth of doubt
+_WORDS = 0.2  # share of the second stage's minutes that learning words may take
 _VALIDATION_USERS = 3000  # asked after every epoch: NDCG to about .005, in two seconds
 
 
@@ -50,9 +54,11 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The second stage's outcome: the decoder, the best validation NDCG@10 of its codes alone, and what it took."""
+    """The second stage's outcome: the decoder, what words mean to it, the best validation NDCG@10 of its codes alone,
+    and what it took."""
 
     decoder: SemanticDecoder
+    wording: Wording | None
     figure: float
     minutes: float
 
@@ -126,18 +132,19 @@ def learn_codes(
     clock: Clock,
     report: Report,
     settings: KnnSettings | None = None,
+    items: Sequence[Item] | None = None,
 ) -> Codes:
     """The second stage, from the first one's network on, over `vectors` [N, D] and `sids` [N, L] of all items; with
-    `settings`, companions counted so teach, too."""
-    shape = interest.shape
+    `settings`, companions counted so teach, too; with the `items` themselves, the decoder reads their words."""
+    cut = windows(data.training, interest.shape.history_length + 1)
+    asked, meanings = data.validation.first(_VALIDATION_USERS), None
+    if items is not None:
+        meanings = learn_words(items, cut, asked, options, _WORDS * minutes, checkpoints, clock, report)
+        minutes *= 1 - _WORDS
     torch.manual_seed(options.seed + 1)
-    decoder = SemanticDecoder(shape, torch.from_numpy(codebooks))
-    learned = {name: value for name, value in interest.state_dict().items() if name != "codebooks"}
-    decoder.load_state_dict(learned, strict=False)
-    for head in decoder.head_vector:
-        head.load_state_dict(decoder.query.state_dict())  # the profile already knows which codewords it is close to
-    cut, asked = windows(data.training, shape.history_length + 1), data.validation.first(_VALIDATION_USERS)
-    model = CodeModel(decoder, vectors, sids, companions=_counted(cut, len(data.met), settings, options))
+    decoder = _continued(interest, codebooks, 0 if meanings is None else options.word_width)
+    companions = _counted(cut, len(data.met), settings, options)
+    model = CodeModel(decoder, vectors, sids, None, companions, meanings, interest)
     plan = Plan("codes", options.code_epochs, minutes, 1e-3, options.seed + 1)
     stage = Stage(plan, model, clock, checkpoints / "codes.pt")
     stage.run(
@@ -146,7 +153,25 @@ def learn_codes(
         lambda: model.ndcg(asked.histories, asked.targets),
         report,
     )
-    return Codes(decoder, stage.best, stage.spent_s / 60)
+    return Codes(decoder, None if meanings is None else meanings.wording(), stage.best, stage.spent_s / 60)
+
+
+def _continued(interest: SemanticDecoder, codebooks: npt.NDArray[np.float32], word_width: int) -> SemanticDecoder:
+    """A decoder that begins where the first stage ended, and knows nothing of words yet."""
+    decoder = SemanticDecoder(replace(interest.shape, word_width=word_width), torch.from_numpy(codebooks))
+    learned = interest.state_dict()
+    fitting = {name: value for name, value in learned.items() if not name.startswith(("codebooks", "input", "query"))}
+    decoder.load_state_dict(fitting, strict=False)
+    width, wider = interest.shape.vector_width, decoder.shape.reading_width
+    with torch.no_grad():
+        decoder.input.weight[:, width:] *= 0.5  # the vectors' part is known, words come in softly
+        decoder.input.weight[:, :width] = learned["input.weight"] * (width / wider) ** 0.5  # see the scale of `states`
+        decoder.input.bias.copy_(learned["input.bias"])
+        decoder.query.weight[:width] = learned["query.weight"]
+        decoder.query.bias[:width] = learned["query.bias"]
+        for head in decoder.head_vector:  # the profile already knows which codewords it is close to
+            head.load_state_dict(interest.query.state_dict())
+    return decoder
 
 
 def _counted(

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from adgram.core.ports import ProposalContext
 from adgram.generative.companions import CompanionTable
 from adgram.generative.config import GenerativeConfig
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
+from adgram.generative.fusion import Fusion
 from adgram.generative.proposer import GenerativeProposer, load_proposer
 from adgram.generative.tokenizer import load_encoder
 from adgram.generative.weights import FORMAT
+from adgram.generative.wording import Wording
 from adgram.memory.snapshot import MemorySnapshot
 
 SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
@@ -116,21 +119,75 @@ def test_the_answer_does_not_depend_on_where_items_lie_in_memory(seed, count):
 
 
 @pytest.mark.parametrize("compiled", ["off", "auto"])
-def test_with_the_decoder_off_nothing_of_it_is_asked(compiled: str):
-    """Another network's profile searches memory then, its own weights changing nothing; with it on, only it reads."""
+def test_memory_says_the_same_with_the_decoder_on_and_off(compiled: str):
+    """The profiler's profile searches it; the decoder's own weights change nothing but what is generated."""
     networks = []
-    for seed in (5, 6):
+    for seed in (5, 6, 7):
         torch.manual_seed(seed)
         networks.append(SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width)))
     asked = context_of(snapshot_of(random_items(9, 90)), ("i3", "i1", "i4"))
 
-    def found(own: int, other: int | None, **on: bool) -> list[tuple[str, float]]:
+    def found(own: int, other: int | None, codes: float = 0.1, **on: bool) -> list[tuple[str, float]]:
         config, profiler = GenerativeConfig(compiled=compiled, **on), None if other is None else networks[other]
-        proposer = GenerativeProposer(networks[own], CompanionTable.empty(), "random", config, profiler=profiler)
+        fusion, companions = Fusion(codes=codes), CompanionTable.empty()
+        proposer = GenerativeProposer(networks[own], companions, "random", config, fusion, profiler=profiler)
         return [(candidate.item_id, candidate.score) for candidate in proposer.propose(asked).candidates]
 
-    assert found(0, 1, decoder=False) == found(1, None, decoder=False) != found(0, None, decoder=False)
-    assert found(0, 1) == found(0, None) != found(1, None)
+    assert found(0, 1, decoder=False) == found(2, 1, decoder=False) == found(1, None, decoder=False)
+    assert found(0, 1, decoder=False) != found(0, None, decoder=False)
+    assert found(0, 1) != found(2, 1)
+    nearest = dict(found(0, 1, decoder=False))
+    beside = {item_id: score for item_id, score in found(0, 1, codes=0.0) if item_id in nearest}
+    assert len(beside) > 5
+    assert beside == pytest.approx({item_id: nearest[item_id] for item_id in beside}, abs=1e-6)
+    assert found(0, 1, memory=False) == found(0, 2, memory=False)
+
+
+WORDED = replace(SHAPE, word_width=4)
+
+
+def worded_proposer(**on: bool | str) -> GenerativeProposer:
+    """One whose decoder reads words, of which every bucket means something by chance."""
+    torch.manual_seed(5)
+    decoder = SemanticDecoder(WORDED, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    meanings = np.random.default_rng(5).standard_normal((1 << 15, 4)).astype(np.float32)
+    wording = Wording(np.ones(1 << 15, dtype=np.float32), meanings)
+    profiler = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    config = GenerativeConfig(**on)  # type: ignore[arg-type]
+    return GenerativeProposer(decoder, CompanionTable.empty(), "random", config, profiler=profiler, wording=wording)
+
+
+def titled(items: list[EncodedItem], said: dict[str, str]) -> list[EncodedItem]:
+    """The same items; some say something."""
+    return [
+        replace(entry, item=replace(entry.item, title=said.get(entry.item.item_id, entry.item.title)))
+        for entry in items
+    ]
+
+
+@pytest.mark.parametrize("compiled", ["off", "auto"])
+def test_the_decoder_reads_what_items_say(compiled: str):
+    """Other words in the history or of a candidate change the decoder's proposal, and nothing of what memory says."""
+    items = random_items(9, 90)
+
+    def found(said: dict[str, str], **on: bool) -> list[tuple[str, float]]:
+        proposer, snapshot = worded_proposer(compiled=compiled, **on), snapshot_of(titled(items, said))
+        proposer.warm(snapshot)
+        candidates = proposer.propose(context_of(snapshot, ("i3", "i1", "i4"))).candidates
+        return [(candidate.item_id, candidate.score) for candidate in candidates]
+
+    plain = found({}, memory=False)
+    for reworded in ("i4", plain[0][0]):
+        said = {reworded: "lego fire engine"}
+        assert found(said, memory=False) != plain
+        assert found(said, decoder=False) == found({}, decoder=False)
+
+
+def test_a_decoder_that_reads_words_is_not_made_without_them():
+    """Nor a ranker: what they learned with is part of the artefact."""
+    decoder = SemanticDecoder(WORDED, torch.zeros(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    with pytest.raises(ValueError, match="need the wording they learned with"):
+        GenerativeProposer(decoder, CompanionTable.empty(), "random", GenerativeConfig())
 
 
 def test_companions_of_the_history_are_remembered_if_they_are_admitted():

@@ -46,7 +46,7 @@ def model() -> PreferenceModel:
     rng = np.random.default_rng(5)
     decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width)).eval()
     sids = rng.integers(0, SHAPE.codes, (50, SHAPE.levels)).astype(np.int32)
-    return PreferenceModel(decoder, rng.standard_normal((50, SHAPE.vector_width)).astype(np.float32), sids)
+    return PreferenceModel(decoder, torch.from_numpy(rng.standard_normal((50, SHAPE.vector_width))).float(), sids)
 
 
 def test_paths_are_as_likely_as_the_search_says(model: PreferenceModel):

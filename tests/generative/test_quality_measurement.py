@@ -19,6 +19,7 @@ from adgram.generative.training.batched import read_all, search_all, searched_ra
 from adgram.generative.training.blending import fitted_fusion
 from adgram.generative.training.catalogue_tree import CatalogueTree
 from adgram.generative.training.companionship import best_settings
+from adgram.generative.training.encoded import EncodedCatalogue
 from adgram.generative.training.evaluation import TOP, gains
 from adgram.generative.training.likelihood import full_cross_entropy
 from adgram.generative.training.pools import Pool, Sources, joined
@@ -28,7 +29,6 @@ from adgram.generative.weights import load_decoder
 
 SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5)
 ALWAYS = Deadline(1, ManualClock())
-_WITHOUT = {name: 0.0 for name in Fusion.__dataclass_fields__ if name.endswith("_without_codes")}
 
 
 @pytest.fixture
@@ -41,17 +41,14 @@ def decoder() -> SemanticDecoder:
 def pools(marketplace: Marketplace, models: Path) -> tuple[Pool, Pool]:
     """What the trained models say of everybody's validation choice, with the decoder and without."""
     items = marketplace.items()
-    encoded = load_encoder(models / "tokenizer").encode(items)
     loaded = load_decoder(models / "decoder", models / "tokenizer")
-    vectors = torch.from_numpy(np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded]))
-    tree = CatalogueTree.of(np.array([entry.semantic_id for entry in encoded]), loaded.decoder.shape.codes)
-    ids = [item.item_id for item in items]
-    row_of = {item_id: row for row, item_id in enumerate(ids)}
+    catalogue = EncodedCatalogue.of(load_encoder(models / "tokenizer"), items, loaded.wording)
+    row_of = {item.item_id: row for row, item in enumerate(items)}
     users = user_sequences(marketplace)
     asked = HeldOut(
         as_rows([user.training for user in users], row_of), np.array([row_of[user.item_ids[-2]] for user in users])
     )
-    sources = Sources(loaded.decoder, loaded.profiler, vectors, tree, loaded.companions, ids, 8, 8)
+    sources = Sources(loaded.decoder, loaded.profiler, catalogue, loaded.companions, 8, 8)
     return joined(list(sources.pools(asked))), joined(list(sources.pools(asked, codes=False)))
 
 
@@ -131,12 +128,12 @@ def test_a_fitted_fusion_is_no_worse_than_the_one_it_started_from(pools: tuple[P
     fitted = fitted_fusion(both, without, lambda done, words: None)
     assert figure(both, fitted) >= figure(both, replace(fitted, codes=0.02))
     assert 0 < fitted.codes < 1
-    assert figure(without, fitted) >= figure(without, Fusion(companions_without_codes=0.6))
-    # Companions that know the answer where nothing is generated change nothing of what stands beside the decoder.
-    hits = without.rows == np.repeat(without.targets, np.diff(without.bounds))
-    told = fitted_fusion(both, replace(without, weights=np.where(hits, 9.0, 0.0)), lambda done, words: None)
-    assert told != fitted
-    assert replace(told, **_WITHOUT) == replace(fitted, **_WITHOUT)
+    assert figure(without, fitted) >= figure(without, Fusion(companions=0.6))
+    # Memory is the same beside the decoder as without it.
+    deaf = fitted_fusion(replace(both, log_probs=np.full_like(both.log_probs, -np.inf)), without, lambda *_: None)
+    codes = {"codes": 0.0, "code_rescoring": 0.0, "code_sharpness": 0.0}
+    alone = {"code_rescoring_alone": 0.0, "code_sharpness_alone": 0.0}
+    assert replace(deaf, **codes, **alone) == replace(fitted, **codes, **alone)
 
 
 def test_ranks_count_who_stands_before_the_target():
@@ -149,7 +146,8 @@ def test_ranks_count_who_stands_before_the_target():
         np.zeros(5),
         {},
         np.array([5, 9]),
-        codes=True,
+        np.zeros(5),
+        np.zeros((2, 1), dtype=np.float32),
     )
     scores = np.array([2.0, 1.0, 1.0, 0.0, 0.0])
     assert pool.ranks(scores).tolist() == [1, TOP]
@@ -212,14 +210,6 @@ def test_several_trainings_are_tested_over_users_who_count_once():
     assert mixed_up.ndcg_gain == pytest.approx(alone.ndcg_gain / 2)
     opposed = paired_test(np.stack([one, other]), np.stack([other, one]), np.random.default_rng(1), 300)
     assert (opposed.ndcg_gain, opposed.gained, opposed.lost, opposed.p_ndcg) == (0, 0, 0, 1)
-
-
-def test_memory_without_the_decoder_is_weighed_apart():
-    """Its settings take the place of those beside the decoder, which stay as they are with it."""
-    fusion = Fusion(companions=0.2, companions_without_codes=0.9, profile_sharpness_without_codes=1.5)
-    assert fusion.beside(decoder=True) is fusion
-    alone = fusion.beside(decoder=False)
-    assert (alone.companions, alone.profile_sharpness, alone.codes) == (0.9, 1.5, fusion.codes)
 
 
 def test_mixing_keeps_to_the_share():

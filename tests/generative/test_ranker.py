@@ -22,8 +22,6 @@ from adgram.core.rows import row
 from adgram.generative.companions import CompanionTable
 from adgram.generative.config import GenerativeConfig
 from adgram.generative.decoder import DecoderShape, SemanticDecoder
-from adgram.generative.features import hashed_counts
-from adgram.generative.hashing import tf_idf
 from adgram.generative.proposer import GenerativeProposer, load_proposer
 from adgram.generative.ranker import (
     RANKED,
@@ -31,11 +29,9 @@ from adgram.generative.ranker import (
     Network,
     Ranker,
     Voices,
-    Words,
     best_places,
+    evidence,
     load_ranker,
-    overlap,
-    rarity,
     save_ranker,
 )
 from adgram.generative.tokenizer import load_encoder
@@ -43,17 +39,18 @@ from adgram.generative.training.comparison import WITHOUT, compare
 from adgram.generative.training.evaluation import TOP
 from adgram.generative.training.fit import fit, fit_stage
 from adgram.generative.training.options import TrainingOptions, TrainingStage
-from adgram.generative.training.ranking import _HIDDEN, _MEMBERS, Lists, RankerReport, _taught
+from adgram.generative.training.ranking import _HIDDEN, _MEMBERS, Lists, RankerReport, _spread, _taught
 from adgram.generative.training.sequences import HeldOut, as_rows, user_sequences
 from adgram.generative.training.workshop import Workshop
-from adgram.generative.weights import load_decoder, save_decoder
+from adgram.generative.weights import load_decoder
+from adgram.generative.wording import Wording
 from adgram.memory.snapshot import MemorySnapshot
 from adgram.programs.proposals import folded, proposed
 
 from .conftest import write_marketplace
 
-EVIDENCE, REMEMBERED, SHARED = 14, 0, 10  # how many numbers; which is memory's, which about words of the newest choice
-words = st.lists(st.sampled_from(["lego", "duplo", "box", "fire", "跑步鞋", "engine", ""]), max_size=4)
+# How many numbers; memory's, the decoder's of words, the one of words shared with the newest choice.
+EVIDENCE, REMEMBERED, WORDED, SHARED = 17, 0, 5, 13
 SHAPE = DecoderShape(levels=2, codes=8, vector_width=8, width=8, heads=2, layers=1, history_length=5)
 QUICK = TrainingOptions(
     minutes=1, content_width=8, vector_width=8, width=8, interest_epochs=3, code_epochs=3, dropout=0.1
@@ -73,30 +70,7 @@ def reading(number: int) -> Network:
 
 def voices(fused: np.ndarray) -> Voices:
     silent = np.full(len(fused), -np.inf)
-    return Voices(fused, fused, fused, silent, np.zeros(len(fused)), 0.0)
-
-
-@settings(deadline=None)
-@given(st.lists(words, min_size=1, max_size=5), st.lists(words, min_size=1, max_size=5))
-def test_overlap_is_the_cosine_of_what_two_texts_say(some: list[list[str]], others: list[list[str]]):
-    """Feature by feature, for texts of any length, empty ones too."""
-    items = [item(f"i{place}", said) for place, said in enumerate((*some, *others))]
-    ranker = Ranker(rarity(items), None, None)
-
-    def weights(one: Item) -> dict[int, float]:
-        counts = hashed_counts(one)
-        buckets = np.array(sorted(counts), dtype=np.int64)
-        return dict(zip(buckets.tolist(), tf_idf(counts, buckets, ranker.idf), strict=True)) if counts else {}
-
-    wanted = [
-        [math.fsum(value * weights(there).get(bucket, 0.0) for bucket, value in weights(here).items())
-         for there in items[len(some) :]]
-        for here in items[: len(some)]
-    ]  # fmt: skip
-    found = overlap(
-        [ranker.words_of(one) for one in items[: len(some)]], [ranker.words_of(one) for one in items[len(some) :]]
-    )
-    assert found == pytest.approx(np.array(wanted), abs=1e-9)
+    return Voices(fused, fused, fused, silent, np.zeros(len(fused)), 0.0, np.empty(0, np.float32))
 
 
 @settings(deadline=None)
@@ -108,8 +82,8 @@ def test_only_the_best_change_places_and_their_share_stays(seed: int, count: int
     fused = np.log(rng.dirichlet(np.ones(count)))
     network = Network(*(rng.standard_normal(shape) for shape in (EVIDENCE,)), np.ones(EVIDENCE),
                       rng.standard_normal((EVIDENCE, 4)), rng.standard_normal(4), rng.standard_normal(4))  # fmt: skip
-    ranker = Ranker(np.ones(1 << 15, dtype=np.float32), network, None)
-    them = [ranker.words_of(item(f"i{place}", ["box"])) for place in range(count)]
+    ranker, wording = Ranker(network, None), Wording.of([item("a", ["box"])])
+    them = [wording.words_of(item(f"i{place}", ["box"])) for place in range(count)]
     vectors = rng.standard_normal((count, 4)).astype(np.float32)
     best = best_places(fused)
     described = Described(vectors[best], [them[place] for place in best])
@@ -123,8 +97,10 @@ def test_only_the_best_change_places_and_their_share_stays(seed: int, count: int
 def proposer(network: Network | None, items: list[Item]) -> GenerativeProposer:
     torch.manual_seed(0)
     decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
-    ranker = Ranker(rarity(items), network, network)
-    return GenerativeProposer(decoder, CompanionTable.empty(), "random", GenerativeConfig(), ranker=ranker)
+    ranker, wording = Ranker(network, network), Wording.of(items)
+    return GenerativeProposer(
+        decoder, CompanionTable.empty(), "random", GenerativeConfig(), ranker=ranker, wording=wording
+    )
 
 
 def context(items: list[Item], history: tuple[str, ...], spoilt: str = "") -> ProposalContext:
@@ -177,42 +153,20 @@ def test_words_that_change_count_at_the_next_proposal():
     assert served.propose(asked).candidates == before
 
 
-def test_an_items_words_are_worked_out_once_a_stamp(monkeypatch: pytest.MonkeyPatch):
-    """And those not asked for the longest make room where there are more stamps than are kept."""
-    monkeypatch.setattr("adgram.generative.ranker._WORDS_KEPT", 2)
-    ranker, asked = Ranker(rarity(ITEMS), None, None), []
-
-    def words(place: int) -> Words:
-        def told() -> Item:
-            asked.append(place)
-            return ITEMS[place]
-
-        return ranker.words_at(place, told)
-
-    for place in (0, 1, 1, 0, 2, 1, 0):
-        assert (words(place).buckets == ranker.words_of(ITEMS[place]).buckets).all()
-    assert asked == [0, 1, 2, 1, 0]
-
-
-def test_warming_reads_every_item_once_and_then_what_changed():
-    """Afterwards no proposal asks for an item's words; more items than are kept are left to who asks."""
-    ranker, asked = Ranker(rarity(ITEMS), None, None), []
-
-    def told(slot: int) -> Item | None:
-        asked.append(slot)
-        return ITEMS[slot] if slot != 2 else None  # deleted
-
-    stamps = np.arange(10, 15, dtype=np.uint64)
-    ranker.warm(stamps, told)
-    ranker.warm(stamps, told)
-    assert asked == [0, 1, 2, 3, 4]
-    for slot in (0, 1, 3, 4):
-        words = ranker.words_at(10 + slot, lambda: pytest.fail("already warm"))
-        assert (words.buckets == ranker.words_of(ITEMS[slot]).buckets).all()
-    ranker.warm(np.array([10, 99, 12, 13, 14, 15], dtype=np.uint64), told)
-    assert asked == [0, 1, 2, 3, 4, 1, 5]
-    ranker.warm(np.arange(1 << 16, dtype=np.uint64), told)
-    assert len(asked) == 7
+def test_the_decoder_says_of_vectors_and_of_words_what_it_expects():
+    """Each as log-shares among the candidates; where it was not asked, nothing."""
+    rng = np.random.default_rng(2)
+    wording = replace(Wording.of(ITEMS), meanings=rng.standard_normal((1 << 15, 3)).astype(np.float32))
+    words_, vectors = [wording.words_of(one) for one in ITEMS], rng.standard_normal((len(ITEMS), 4)).astype(np.float32)
+    them, past = Described(vectors, words_), Described(vectors[:1], words_[:1])
+    query = rng.standard_normal(7).astype(np.float32)
+    silent = evidence(voices(np.zeros(len(ITEMS))), them, past)
+    assert np.isnan(silent[:, WORDED - 1 : WORDED + 1]).all()
+    spoken = evidence(replace(voices(np.zeros(len(ITEMS))), query=query), them, past)
+    for place, matches in ((WORDED - 1, vectors @ query[:4]), (WORDED, [one.vector @ query[4:] for one in words_])):
+        assert spoken[:, place] == pytest.approx(matches - np.logaddexp.reduce(matches), abs=1e-5)
+    others = [place for place in range(EVIDENCE) if place not in (WORDED - 1, WORDED)]
+    np.testing.assert_array_equal(spoken[:, others], silent[:, others])
 
 
 @pytest.mark.parametrize("spoilt", ["lego1", "lego0", "box0"])
@@ -236,7 +190,7 @@ def lists(informative: bool, users: int = 1500, seed: int = 0) -> Lists:
 
 
 def test_a_ranker_learns_what_tells_choices_apart_and_is_kept_for_it():
-    """One telling number among fourteen: the network finds it, and the people who decide see it."""
+    """One telling number among seventeen: the network finds it, and the people who decide see it."""
     known = lists(informative=True)
     network, before, after = _taught(known, 0)
     assert network is not None
@@ -246,6 +200,22 @@ def test_a_ranker_learns_what_tells_choices_apart_and_is_kept_for_it():
     assert before is not None
     assert after is not None
     assert after > 0.85 > before
+
+
+def test_what_a_source_does_not_know_takes_nothing_from_what_it_knows():
+    """Silence on most candidates is the mean, and the little that the others differ in is learned all the same."""
+    known = lists(informative=True)
+    quiet = known.evidence.copy()
+    quiet[:, SHARED] *= 1e-3
+    deaf = np.random.default_rng(4).random(len(quiet)) < 0.5
+    quiet[deaf & ~known.targets, SHARED] = np.nan
+    _, before, after = _taught(replace(known, evidence=quiet), 0)
+    assert before is not None
+    assert after is not None
+    assert after > 0.85 > before
+    assert np.isfinite(
+        Network(*_spread(quiet), np.eye(EVIDENCE), np.zeros(EVIDENCE), np.ones(EVIDENCE)).logits(quiet)
+    ).all()
 
 
 def test_a_ranker_that_does_not_help_is_not_kept():
@@ -268,7 +238,7 @@ def test_a_trained_ranker_is_stored_served_and_tied_to_its_decoder(tmp_path: Pat
     assert isinstance(report, RankerReport)
     assert report.outcome.startswith("not kept")  # of sixty people nothing can be learned
     assert report.ranker in load_proposer(models / "decoder", GenerativeConfig()).model
-    kept = Ranker(rarity(market.items()), reading(SHARED), None)
+    kept = Ranker(reading(SHARED), None)
     save_ranker(models / "ranker", kept, report.decoder, {})
     found = load_ranker(models / "ranker", report.decoder)
     assert found is not None
@@ -290,24 +260,14 @@ def test_a_trained_ranker_is_stored_served_and_tied_to_its_decoder(tmp_path: Pat
 
 def test_what_is_measured_is_what_is_served(models: Path, marketplace: Marketplace, tmp_path: Path):
     """With a ranker in the artefact, the evaluation's ten best are the served proposer's, for every user; and with the
-    decoder off the target stands where the row without generative says, in a fusion of its own."""
+    decoder off the target stands where the row without generative says."""
     shutil.copytree(models, tmp_path / "models")
     folder, rng = tmp_path / "models", np.random.default_rng(1)
     items = marketplace.items()
     network = Network(np.zeros(EVIDENCE), np.full(EVIDENCE, 5.0), rng.standard_normal((EVIDENCE, 8)),
                       rng.standard_normal(8), rng.standard_normal(8))  # fmt: skip
     loaded = load_decoder(folder / "decoder", folder / "tokenizer")
-    apart = replace(
-        loaded.fusion,
-        companions_without_codes=0.05,
-        profile_sharpness_without_codes=1.5,
-        companion_sharpness_without_codes=0.2,
-        companion_rescoring_without_codes=1.7,
-    )
-    tokenizer = loaded.notes["tokenizer"]
-    decoder = save_decoder(
-        folder / "decoder", loaded.decoder, loaded.companions, apart, tokenizer, loaded.notes, loaded.profiler
-    )
+    decoder = loaded.model
     shutil.rmtree(folder / "ranker")
     users = [user for user in user_sequences(marketplace) if user.testable][:40]
     row_of = {one.item_id: place for place, one in enumerate(items)}
@@ -316,7 +276,7 @@ def test_what_is_measured_is_what_is_served(models: Path, marketplace: Marketpla
     )
     training = as_rows([user.training for user in user_sequences(marketplace)], row_of)
     plain = compare(folder, items, training, asked, 0, lambda *_: None).fused
-    save_ranker(folder / "ranker", Ranker(rarity(items), network, reading(REMEMBERED)), decoder, {})
+    save_ranker(folder / "ranker", Ranker(network, reading(REMEMBERED)), decoder, {})
     compared = compare(folder, items, training, asked, 0, lambda *_: None)
     ranked = compared.fused
     assert ranked != plain
