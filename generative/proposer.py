@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,32 +16,21 @@ from ..core.ports import ProposalContext, StepShape
 from ..core.snapshot import Snapshot
 from ..kernels.reference import bucket_log_probs
 from .beam import Beams
-from .companions import CompanionMemory, Companions, CompanionTable
+from .companions import CompanionMemory, CompanionTable
 from .config import GenerativeConfig
 from .decoder import SemanticDecoder
 from .fusion import Fusion, mixed
 from .history import chosen_items
 from .needs import Needs, Wanted, load_needs
-from .neighbours import matches_of, nearest
 from .ranker import FOLDER as RANKER
 from .ranker import NEWEST, Described, Network, Ranker, Voices, best_places, load_ranker
 from .reading import reader_of
+from .recall import NOTHING, Weighed, recalled
 from .weights import load_decoder
 from .wording import KeptWords, Wording, vectors_of
 from .worth import below, worths_of
 
-
-@dataclass(frozen=True, slots=True)
-class _Weighed:
-    """Some admitted items, each with its log-probability."""
-
-    slots: npt.NDArray[np.int64]  # [M]
-    log_probs: npt.NDArray[np.float64]  # [M]
-
-
-NOTHING = _Weighed(np.empty(0, dtype=np.int64), np.empty(0))
 NO_QUERY = np.empty(0, dtype=np.float32)
-NO_COMPANIONS = Companions([], np.empty(0))
 UNSCORED = "no item has a score that is a number"
 WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
 _Matched = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]  # slots [M] to how they match
@@ -189,25 +177,18 @@ class GenerativeProposer:
             matched = partial(self._matched, snapshot, query)
             generated = _items_below(beams, snapshot, admitted, matched)
             found = fusion.of_generated(generated.log_probs, matched(generated.slots), config.memory)
-            rescored = _Weighed(generated.slots, found)
+            rescored = Weighed(generated.slots, found)
         if not config.memory:
             return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
         profile = query[: columns.vectors.shape[1]]
         if self._profiler is not None:
             profile = self._profiler.read(columns.vectors[past]).profile
-        beside, weights = self._companions(context, admitted, profile)
-        profile = profile * np.float32(fusion.profile_sharpness)
-        near = nearest(profile, columns.vectors, admitted, config.neighbours)
-        slots = np.union1d(np.union1d(generated.slots, near.slots), beside.slots)
-        closeness = matches_of(profile, columns.vectors, slots) - near.log_total
-        remembered = scores = closeness
-        if len(beside.slots):
-            remembered = scores = mixed(_spread(slots, beside), closeness, fusion.companions)
+        told = recalled(self._memory, profile, context, admitted, fusion, config.neighbours, generated.slots)
+        scores, slots = told.remembered, told.slots
         if config.decoder:
-            scores = mixed(_spread(slots, rescored), remembered, fusion.codes)
-        companions = np.exp(_spread(slots, _Weighed(beside.slots, np.log(weights))))
+            scores = mixed(rescored.spread(slots), told.remembered, fusion.codes)
         said = Voices(
-            scores, remembered, closeness, _spread(slots, generated), companions, float(companions.sum()),
+            scores, told.remembered, told.near, generated.spread(slots), told.companions, float(told.companions.sum()),
             query if config.decoder else NO_QUERY,
         )  # fmt: skip
         return self._ranked(context, generated, slots, self._reordered(context, slots, said), worths)
@@ -228,13 +209,13 @@ class GenerativeProposer:
             if beams.late:
                 return "deadline"
             generated = _items_below(beams, snapshot, admitted, partial(self._matched, snapshot, reading.profile))
-            led = _Weighed(generated.slots, wanted.led(generated.slots, generated.log_probs))
+            led = Weighed(generated.slots, wanted.led(generated.slots, generated.log_probs))
         if not config.memory:
             return self._ranked(context, generated, led.slots, led.log_probs, self._worths(context, admitted))
         slots = np.union1d(generated.slots, wanted.nearest(config.neighbours))
         scores = wanted.log_probs(slots)
         if config.decoder:
-            scores = mixed(_spread(slots, led), scores, wanted.scales.codes)
+            scores = mixed(led.spread(slots), scores, wanted.scales.codes)
         return self._ranked(context, generated, slots, scores, self._worths(context, admitted))
 
     def _reordered(
@@ -269,20 +250,6 @@ class GenerativeProposer:
         """How the decoder's profile [R] matches these items. [M]"""
         return np.asarray((self._as_read(snapshot, slots) * query.astype(np.float64)).sum(axis=1))
 
-    def _companions(
-        self, context: ProposalContext, admitted: npt.NDArray[np.bool_], profile: npt.NDArray[np.float32]
-    ) -> tuple[_Weighed, npt.NDArray[np.float64]]:
-        """The admitted companions of the history, each with its probability among them, and their weights."""
-        companions = self._memory.of(chosen_items(context.history)) if self._fusion.companions else NO_COMPANIONS
-        slots = [context.snapshot.slot(item_id) for item_id in companions.item_ids]
-        kept = [place for place, slot in enumerate(slots) if slot is not None and admitted[slot]]
-        if not kept:
-            return NOTHING, np.empty(0)
-        rows = np.array([slots[place] for place in kept], dtype=np.int64)
-        matches = matches_of(profile, context.snapshot.items.vectors, rows)
-        weights = companions.weights[kept].astype(np.float64)
-        return _Weighed(rows, self._fusion.of_companions(weights, matches)), weights
-
     def _worths(self, context: ProposalContext, admitted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
         """[N] what each admitted item's value adds to its score; None where values do not count."""
         if not self._config.value_weight or context.values is None:
@@ -308,7 +275,7 @@ class GenerativeProposer:
     def _ranked(
         self,
         context: ProposalContext,
-        generated: _Weighed,
+        generated: Weighed,
         slots: npt.NDArray[np.int64],
         scores: npt.NDArray[np.float64],
         worths: npt.NDArray[np.float32] | None,
@@ -368,7 +335,7 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
     )  # fmt: skip
 
 
-def _items_below(beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], matched: _Matched) -> _Weighed:
+def _items_below(beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool_], matched: _Matched) -> Weighed:
     """The admitted items of each beam; those of one semantic ID share its probability by softmax of their match."""
     slots: list[npt.NDArray[np.int64]] = []
     log_probs: list[npt.NDArray[np.float64]] = []
@@ -382,14 +349,7 @@ def _items_below(beams: Beams, snapshot: Snapshot, admitted: npt.NDArray[np.bool
             log_probs.append(log_prob + bucket_log_probs(matched(bucket)))
     if not slots:
         return NOTHING
-    return _Weighed(np.concatenate(slots), np.concatenate(log_probs))
-
-
-def _spread(slots: npt.NDArray[np.int64], some: _Weighed) -> npt.NDArray[np.float64]:
-    """The log-probabilities of `some` at their places among `slots` (sorted), -inf at all others. [M]"""
-    log_probs = np.full(len(slots), -np.inf)
-    log_probs[np.searchsorted(slots, some.slots)] = some.log_probs
-    return log_probs
+    return Weighed(np.concatenate(slots), np.concatenate(log_probs))
 
 
 def _tie(item_id: str) -> bytes:
