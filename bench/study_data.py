@@ -2,7 +2,7 @@
 
 A study trains many times, so it does with the dense part of a data set: its most chosen items, and people drawn from
 those with five choices or more among them. Everything is split as in `adgram eval`: the last choice is tested, the one
-before validates. Minutes are CPU minutes of one thread, so that what else runs on the machine changes nothing; on a
+before validates. Decoders read items by their vectors alone, without words. Minutes are CPU minutes of one thread, so that what else runs on the machine changes nothing; on a
 quiet machine they are minutes.
 """
 
@@ -21,8 +21,8 @@ from rich.console import Console
 from adgram.core.marketplace import Manifest, Marketplace, write_entities, write_log, write_manifest
 from adgram.generative.content import load_content
 from adgram.generative.decoder import SemanticDecoder
-from adgram.generative.training.application import EncodedCatalogue
 from adgram.generative.training.baselines import KnnSettings
+from adgram.generative.training.encoded import EncodedCatalogue
 from adgram.generative.training.fit import fit_stage
 from adgram.generative.training.options import TrainingOptions, TrainingStage
 from adgram.generative.training.sequences import HeldOut, as_rows, user_sequences

@@ -6,6 +6,24 @@ import numpy as np
 import numpy.typing as npt
 
 Logs = npt.NDArray[np.float64]
+Slots = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Some admitted items, each with its log-probability."""
+
+    slots: Slots  # [M]
+    log_probs: Logs  # [M]
+
+    def spread(self, slots: Slots) -> Logs:
+        """The log-probabilities at their places among `slots` (sorted), -inf at all others."""
+        log_probs = np.full(len(slots), -np.inf)
+        log_probs[np.searchsorted(slots, self.slots)] = self.log_probs
+        return log_probs
+
+
+NOTHING = Weighed(np.empty(0, dtype=np.int64), np.empty(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 An item fits a need by two things (`Wanted.fit`): the match of their vectors, which two small towers over hashed words
 learned from what people clicked, and the words and parts of words they share, weighed by rarity. In the decode the need
-speaks twice: as a token, the mean of what fits best, read by the decoder behind the history as if the viewer had just
-looked at it; and as the worth of every node of the trie, the best fit below it.
+speaks twice: as a token, the mean of what fits best (of vectors, and of words apart from it), read by the decoder as if
+the viewer had just looked at it; and as the worth of every node of the trie, the best fit below it.
 """
 
 import threading

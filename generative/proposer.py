@@ -1,4 +1,4 @@
-"""The served proposer: beam search and nearest neighbours over one pinned snapshot, fused into one list."""
+"""The served proposer: beam search and memory over one pinned snapshot, fused into one list and ordered anew."""
 
 import hashlib
 import itertools
@@ -19,18 +19,17 @@ from .beam import Beams
 from .companions import CompanionMemory, CompanionTable
 from .config import GenerativeConfig
 from .decoder import SemanticDecoder
-from .fusion import Fusion, mixed
+from .fusion import NOTHING, Fusion, Weighed, mixed
 from .history import chosen_items
 from .needs import Needs, Wanted, load_needs
 from .ranker import FOLDER as RANKER
-from .ranker import NEWEST, Described, Network, Ranker, Voices, best_places, load_ranker
+from .ranker import NEWEST, NO_QUERY, Described, Network, Ranker, Voices, best_places, load_ranker
 from .reading import reader_of
-from .recall import NOTHING, Weighed, recalled
+from .recall import recalled
 from .weights import load_decoder
 from .wording import KeptWords, Wording, vectors_of
 from .worth import below, worths_of
 
-NO_QUERY = np.empty(0, dtype=np.float32)
 UNSCORED = "no item has a score that is a number"
 WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
 _Matched = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]  # slots [M] to how they match
@@ -96,14 +95,19 @@ class GenerativeProposer:
     ) -> None:
         """`fusion` is the artefact's; without one, equal-handed defaults. Without `needs`, words are not heard; without
         a `ranker`, fusion has the last word; without a `profiler`, which reads no words, memory is searched with the
-        decoder's own profile. A decoder that reads words and a ranker need the `wording` they learned with."""
+        profile of the decoder, which must read none then. A decoder that reads words and a ranker need the `wording`
+        they learned with."""
         self._decoder = decoder.eval()
         self._memory = CompanionMemory(companions)
         self._model = model
         self._config = config
         self._fusion = fusion or Fusion()
-        self._reader = reader_of(decoder, config) if config.decoder or profiler is None else None
-        self._profiler = reader_of(profiler.eval(), config) if config.memory and profiler is not None else None
+        profiler = decoder if profiler is None else profiler.eval()
+        if profiler.shape.word_width:
+            raise ValueError("memory holds no words, so it is searched by a network that reads none")
+        self._reader = reader_of(decoder, config) if config.decoder else None
+        same = profiler is decoder and config.decoder  # then the decoder's reading serves both
+        self._profiler = reader_of(profiler, config) if config.memory and not same else None
         self._needs = needs
         self._ranker = ranker
         self._words = None if wording is None else KeptWords(wording)
@@ -167,9 +171,10 @@ class GenerativeProposer:
         past = self._newest(context, min(config.history_length, self._decoder.shape.history_length))
         reading = None if self._reader is None else self._reader.read(self._as_read(snapshot, past))
         query = NO_QUERY if reading is None else reading.profile
+        profile = query if self._profiler is None else self._profiler.read(columns.vectors[past]).profile
         worths = self._worths(context, admitted)
         generated = rescored = NOTHING
-        if config.decoder and reading is not None:
+        if reading is not None:
             worth = None if worths is None else below(snapshot.trie, worths)
             beams = yield from reading.steps(snapshot.trie, admitted, context.deadline, worth)
             if beams.late:
@@ -180,16 +185,13 @@ class GenerativeProposer:
             rescored = Weighed(generated.slots, found)
         if not config.memory:
             return self._ranked(context, generated, rescored.slots, rescored.log_probs, worths)
-        profile = query[: columns.vectors.shape[1]]
-        if self._profiler is not None:
-            profile = self._profiler.read(columns.vectors[past]).profile
         told = recalled(self._memory, profile, context, admitted, fusion, config.neighbours, generated.slots)
         scores, slots = told.remembered, told.slots
         if config.decoder:
             scores = mixed(rescored.spread(slots), told.remembered, fusion.codes)
         said = Voices(
             scores, told.remembered, told.near, generated.spread(slots), told.companions, float(told.companions.sum()),
-            query if config.decoder else NO_QUERY,
+            query,
         )  # fmt: skip
         return self._ranked(context, generated, slots, self._reordered(context, slots, said), worths)
 
@@ -197,7 +199,7 @@ class GenerativeProposer:
         """The candidates for a need: the decoder reads it behind the history, and it leads the search."""
         snapshot, config = context.snapshot, self._config
         generated = led = NOTHING
-        if config.decoder and self._reader is not None:
+        if self._reader is not None:
             length = min(config.history_length, self._decoder.shape.history_length)
             past = self._newest(context, max(0, length - 1))
             token = self._as_read(snapshot, wanted.slots)
@@ -331,7 +333,7 @@ def load_proposer(folder: Path, config: GenerativeConfig) -> GenerativeProposer:
     decoder, profiler = loaded.decoder.to(device), loaded.profiler.to(device)
     return GenerativeProposer(
         decoder, loaded.companions, model, config, loaded.fusion, needs, ranker,
-        None if loaded.profiler is loaded.decoder else profiler, loaded.wording,
+        profiler, loaded.wording,
     )  # fmt: skip
 
 

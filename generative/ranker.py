@@ -21,7 +21,7 @@ FOLDER = "ranker"
 RANKED = 60  # candidates that are ordered anew, best first by fusion; the rest stays behind them
 NEWEST = 10  # items of the history whose words count
 _PLACED = 8  # newest items whose vectors make the mean
-_LEAST = 1e-9  # what weights of companions are divided by where there are none
+NO_QUERY = np.empty(0, dtype=np.float32)  # of a decoder that was not asked
 _FAR = 8.0  # standard deviations; beyond them a number says no more
 _FILE = "ranker.npz"
 
@@ -141,7 +141,7 @@ def evidence(said: Voices, them: Described, past: Described) -> npt.NDArray[np.f
             generated,
             *_expected(said.query, them),
             weights,
-            weights - np.log(max(said.companions_total, _LEAST)),
+            weights - np.log(said.companions_total or np.nan),
             beside,
             likeness[:, 0],
             likeness[:, min(1, likeness.shape[1] - 1)],
@@ -161,9 +161,10 @@ def _expected(query: npt.NDArray[np.float32], them: Described) -> tuple[Logs, Lo
         unknown = np.full(len(them.words), np.nan)
         return unknown, unknown
     width, expected = them.vectors.shape[1], query.astype(np.float64)
-    placed = them.vectors @ expected[:width]
-    worded = vectors_of(them.words, len(query) - width) @ expected[width:]
-    return _shares(placed), _shares(worded)
+    placed = _shares(them.vectors @ expected[:width])
+    if len(query) == width:  # a decoder that reads no words
+        return placed, np.full(len(them.words), np.nan)
+    return placed, _shares(vectors_of(them.words, len(query) - width) @ expected[width:])
 
 
 def _shares(matches: Logs) -> Logs:

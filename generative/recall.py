@@ -7,39 +7,21 @@ import numpy.typing as npt
 
 from ..core.ports import ProposalContext
 from .companions import CompanionMemory, Companions
-from .fusion import Fusion, Logs, mixed
+from .fusion import NOTHING, Fusion, Logs, Slots, Weighed, mixed
 from .history import chosen_items
 from .neighbours import matches_of, nearest
 
-Slots = npt.NDArray[np.int64]
 NO_COMPANIONS = Companions([], np.empty(0))
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """Some admitted items, each with its log-probability."""
-
-    slots: Slots  # [M]
-    log_probs: Logs  # [M]
-
-    def spread(self, slots: Slots) -> Logs:
-        """The log-probabilities at their places among `slots` (sorted), -inf at all others."""
-        log_probs = np.full(len(slots), -np.inf)
-        log_probs[np.searchsorted(slots, self.slots)] = self.log_probs
-        return log_probs
-
-
-NOTHING = Weighed(np.empty(0, dtype=np.int64), np.empty(0))
-
-
-@dataclass(frozen=True, slots=True)
 class Recalled:
-    """What memory says of M items, as natural logarithms."""
+    """What memory says of M items; probabilities as natural logarithms."""
 
     slots: Slots  # [M] ascending
     remembered: Logs  # [M] both memories together
     near: Logs  # [M] the profile alone
-    companions: Logs  # [M] weights, not logarithms; 0 where the item is none
+    companions: Logs  # [M] weights; 0 where the item is none
 
 
 def recalled(
@@ -51,8 +33,8 @@ def recalled(
     count: int,
     also: Slots,
 ) -> Recalled:
-    """The `count` admitted items nearest to the profile [D] (or a few more), the admitted companions of the history,
-    and `also` these slots."""
+    """The admitted items nearest to the profile [D], `count` of them or up to twice as many, the admitted companions of
+    the history, and `also` these slots."""
     vectors = context.snapshot.items.vectors
     beside, weights = _companions(memory, profile, context, admitted, fusion)
     sharp = profile * np.float32(fusion.profile_sharpness)
@@ -61,7 +43,8 @@ def recalled(
     near = remembered = matches_of(sharp, vectors, slots) - nearby.log_total
     if len(beside.slots):
         remembered = mixed(beside.spread(slots), near, fusion.companions)
-    companions = np.exp(Weighed(beside.slots, np.log(weights)).spread(slots))
+    companions = np.zeros(len(slots))
+    companions[np.searchsorted(slots, beside.slots)] = weights
     return Recalled(slots, remembered, near, companions)
 
 

@@ -55,6 +55,8 @@ def save_decoder(
     the decoder's shape but for words; without one, memory is searched with the decoder's own profile."""
     if wording.width != decoder.shape.word_width:
         raise ValueError(f"the decoder reads {decoder.shape.word_width} numbers of words, there are {wording.width}")
+    if profiler is None and wording.width:
+        raise ValueError("memory holds no words, so it is searched by a network that reads none")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _SHAPE).write_bytes(msgspec.json.encode(asdict(decoder.shape)))
     torch.save(decoder.state_dict(), folder / _WEIGHTS)

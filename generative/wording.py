@@ -40,7 +40,7 @@ class Wording:
     @classmethod
     def of(cls, items: Sequence[Item]) -> "Wording":
         """Rarity among these items, and no meanings: an item's vector is empty."""
-        return cls(rarity(items), np.zeros((BUCKETS, 0), dtype=np.float32))
+        return cls(_rarity(items), np.zeros((BUCKETS, 0), dtype=np.float32))
 
     @property
     def width(self) -> int:
@@ -131,7 +131,7 @@ def overlap(some: Sequence[Words], others: Sequence[Words]) -> npt.NDArray[np.fl
     return np.asarray(np.add.reduceat(products, starts, axis=0))
 
 
-def rarity(items: Sequence[Item]) -> npt.NDArray[np.float32]:
+def _rarity(items: Sequence[Item]) -> npt.NDArray[np.float32]:
     """How rare each feature is among a catalogue's items; one that none has is as rare as can be. [BUCKETS]"""
     held = np.zeros(BUCKETS)
     for item in items:

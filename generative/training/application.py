@@ -33,7 +33,7 @@ class DecoderReport:
     tokenizer: str  # that of what it was built on
     users: int
     events: int
-    validation_ndcg: float  # of the decoder alone, best epoch, at 10
+    validation_ndcg: float  # of the decoder alone, best epoch, at 10: the mean of its codes' and of its words' match
     companions: KnnSettings
     fusion: Fusion
     minutes: float
@@ -58,7 +58,7 @@ def teach_decoder(workshop: Workshop, minutes: float) -> DecoderReport:
     )  # fmt: skip
     fusion, wording = Fusion(), second.wording or Wording.of(items)
     if not options.all_events:  # who has seen the answers cannot be weighed by them
-        read = EncodedCatalogue.of(tokenizer, items, wording)
+        read = catalogue.reworded(items, wording)
         fusion = fused(Sources(second.decoder, first.decoder, read, companions), data.validation, workshop.report)
     spent = max(elapsed_ms(started, workshop.clock) / MS_PER_MINUTE, second.minutes)
     notes = {**workshop.sealed(stage, tokenizer.model, spent), "knn": asdict(settings)}

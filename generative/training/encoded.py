@@ -1,13 +1,11 @@
 """A whole catalogue as it is served: vectors, semantic IDs and words of every item."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from ...core.catalogue import Item
 from ..ranker import NEWEST, Described
@@ -23,24 +21,26 @@ class EncodedCatalogue:
     item_ids: Sequence[str]  # [N]
     vectors: npt.NDArray[np.float32]  # [N, D]
     sids: npt.NDArray[np.int32]  # [N, L]
-    words: Sequence[Words]  # [N], or none where nobody reads them
-    word_width: int  # E
+    words: Sequence[Words]  # [N]
 
     @classmethod
     def of(cls, tokenizer: ItemTokenizer, items: Sequence[Item], wording: Wording | None = None) -> "EncodedCatalogue":
-        """As this tokenizer serves the items, and as they are read by what learned this wording."""
+        """As this tokenizer serves the items, and as they are read by what learned this wording (or by nobody yet)."""
         encoded = tokenizer.encode(items)
         vectors = np.stack([np.frombuffer(entry.vector, dtype=np.float32) for entry in encoded])
         sids = np.array([entry.semantic_id for entry in encoded], dtype=np.int32)
-        words = [] if wording is None else [wording.words_of(item) for item in items]
-        width = 0 if wording is None else wording.width
-        return cls([item.item_id for item in items], vectors, sids, words, width)
+        whole = cls([item.item_id for item in items], vectors, sids, [])
+        return whole.reworded(items, wording or Wording.of(items))
+
+    def reworded(self, items: Sequence[Item], wording: Wording) -> "EncodedCatalogue":
+        """The same items, read by what learned this wording."""
+        return replace(self, words=[wording.words_of(item) for item in items])
 
     @cached_property
-    def as_read(self) -> Tensor:
+    def as_read(self) -> npt.NDArray[np.float32]:
         """Every item as the decoder reads it. [N, R]"""
-        spoken = vectors_of(self.words, self.word_width) if self.word_width else self.vectors[:, :0]
-        return torch.from_numpy(np.concatenate((self.vectors, spoken), axis=1))
+        width = len(self.words[0].vector) if self.words else 0
+        return np.concatenate((self.vectors, vectors_of(self.words, width)), axis=1)
 
     def tree(self, codes: int) -> CatalogueTree:
         """The semantic IDs as a tree of `codes` codes a level."""

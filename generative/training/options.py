@@ -11,7 +11,7 @@ class TrainingStage(StrEnum):
 
     CONTENT = "content"  # pre-training: text and attributes → content vectors
     TOKENIZER = "tokenizer"  # post-training: content aligned with behaviour, and codebooks over it
-    DECODER = "decoder"  # application: histories → codes, with companions and their fusion
+    DECODER = "decoder"  # application: words, and histories → codes, with companions and their fusion
     PREFERENCE = "preference"  # application: the decoder prefers what really retrieves over its own wrong beams
     RANKER = "ranker"  # application: the fused candidates, ordered anew by words and all sources together
 
@@ -35,6 +35,7 @@ class TrainingOptions:
     history_length: int = 20
     dropout: float = 0.5
     interest_epochs: int = 20
+    word_epochs: int = 14
     code_epochs: int = 12
     preference_epochs: int = 6
     threads: int = 1
@@ -45,7 +46,7 @@ _RUN = ("minutes", "seed", "all_events", "threads")
 READ_BY: dict[TrainingStage, tuple[str, ...]] = {
     TrainingStage.CONTENT: ("seed", "encoder", "content_width"),
     TrainingStage.TOKENIZER: (*_RUN, *_SHAPE, "levels", "codes", "interest_epochs"),
-    TrainingStage.DECODER: (*_RUN, *_SHAPE, "word_width", "code_epochs"),
+    TrainingStage.DECODER: (*_RUN, *_SHAPE, "word_width", "word_epochs", "code_epochs"),
     TrainingStage.PREFERENCE: (*_RUN, "preference_epochs"),
     TrainingStage.RANKER: ("seed", "all_events", "threads"),
 }

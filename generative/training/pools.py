@@ -12,7 +12,7 @@ from torch import Tensor
 from ..companions import CompanionTable
 from ..decoder import SemanticDecoder
 from ..fusion import Fusion, mixed
-from ..ranker import Voices
+from ..ranker import NO_QUERY, Voices
 from .baselines import weighed, without_history
 from .batched import Readings, read_all, search_all
 from .catalogue_tree import CatalogueTree
@@ -33,12 +33,12 @@ class Pool:
 
     bounds: Rows  # [U + 1] where each user's candidates begin
     rows: Rows  # [P] items
-    matches: Floats  # [P] with memory's profile
+    near: Floats  # [P] matches with memory's profile
     log_probs: Floats  # [P] the decoder's, -inf where the beams missed the item
     weights: Floats  # [P] as companions, 0 where they are none
     log_totals: dict[float, Floats]  # by sharpness [U]: of exp(sharpness · match) over all admitted items
     targets: Rows  # [U]
-    matched: Floats  # [P] with the decoder's own profile; zeros where it was not asked
+    expected: Floats  # [P] matches with the decoder's own profile; zeros where it was not asked
     queries: npt.NDArray[np.float32]  # [U, R] these profiles; [U, 0] where it was not asked
 
     @property
@@ -57,15 +57,15 @@ class Pool:
         differ from user to user, are left out."""
         with np.errstate(divide="ignore"):
             companions = self._shared(
-                fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.matches,
+                fusion.companion_sharpness * np.log(self.weights) + fusion.companion_rescoring * self.near,
                 self.weights > 0,
             )
         totals = self.log_totals[fusion.profile_sharpness]
-        near = fusion.profile_sharpness * self.matches - np.repeat(totals, np.diff(self.bounds))
+        near = fusion.profile_sharpness * self.near - np.repeat(totals, np.diff(self.bounds))
         known = np.repeat(np.logical_or.reduceat(self.weights > 0, self.bounds[:-1]), np.diff(self.bounds))
         remembered = np.where(known, mixed(companions, near, fusion.companions), near)
         fused = mixed(self._generated(fusion, True), remembered, fusion.codes) if self.codes else remembered
-        return Voices(fused, remembered, near, self.log_probs, self.weights, 0.0, self.queries[:0].ravel())
+        return Voices(fused, remembered, near, self.log_probs, self.weights, 0.0, NO_QUERY)
 
     def ranks(self, scores: Floats, ties: np.random.Generator | None = None) -> Rows:
         """How many candidates of each user stand before the target; TOP or more where it is no candidate. [U]
@@ -91,7 +91,7 @@ class Pool:
 
     def _generated(self, fusion: Fusion, memory: bool) -> Floats:
         known = self.log_probs > -np.inf
-        return self._shared(fusion.generated_scores(self.log_probs, self.matched, memory), known)
+        return self._shared(fusion.generated_scores(self.log_probs, self.expected, memory), known)
 
     def _shared(self, scores: Floats, of: npt.NDArray[np.bool_]) -> Floats:
         """Log-probabilities of the chosen candidates among each user's own; -inf elsewhere. [P]"""
@@ -119,11 +119,11 @@ class Sources:
         With `codes` off the decoder is not asked: nothing is generated, and nothing matched with its own profile.
         """
         similar = _matrix(self.companions, self.catalogue.item_ids)
-        tree = self.catalogue.tree(self.decoder.shape.codes)
+        tree = self.catalogue.tree(self.decoder.shape.codes) if codes else None
         for start in range(0, len(asked.targets), _CHUNK):
             part = HeldOut(asked.histories[start : start + _CHUNK], asked.targets[start : start + _CHUNK])
             with torch.inference_mode():
-                pool = self._pool(part, similar, tree if codes else None)
+                pool = self._pool(part, similar, tree)
             yield pool
 
     def _pool(self, asked: HeldOut, similar: scipy.sparse.csr_matrix, tree: CatalogueTree | None) -> Pool:
@@ -171,7 +171,7 @@ class Sources:
         )
 
     def _read_by(self, network: SemanticDecoder) -> Tensor:
-        return self.catalogue.as_read[:, : network.shape.reading_width]
+        return torch.from_numpy(self.catalogue.as_read[:, : network.shape.reading_width])
 
     def _generated(
         self, readings: Readings, histories: Sequence[Rows], matches: Tensor, tree: CatalogueTree
@@ -221,11 +221,11 @@ def joined(pools: Sequence[Pool]) -> Pool:
     return Pool(
         np.concatenate((*bounds, starts[-1:])),
         np.concatenate([pool.rows for pool in pools]),
-        np.concatenate([pool.matches for pool in pools]),
+        np.concatenate([pool.near for pool in pools]),
         np.concatenate([pool.log_probs for pool in pools]),
         np.concatenate([pool.weights for pool in pools]),
         {sharp: np.concatenate([pool.log_totals[sharp] for pool in pools]) for sharp in pools[0].log_totals},
         np.concatenate([pool.targets for pool in pools]),
-        np.concatenate([pool.matched for pool in pools]),
+        np.concatenate([pool.expected for pool in pools]),
         np.concatenate([pool.queries for pool in pools]),
     )

@@ -39,13 +39,13 @@ class Choice:
 class PreferenceModel(nn.Module):
     """The decoder over frozen items and codes; as it is now, it becomes the reference, too."""
 
-    def __init__(self, decoder: SemanticDecoder, vectors: Tensor, sids: npt.NDArray[np.int32]) -> None:
+    def __init__(self, decoder: SemanticDecoder, vectors: npt.NDArray[np.float32], sids: npt.NDArray[np.int32]) -> None:
         """Items as they are read [N, R], sids [N, L]."""
         super().__init__()
         self.decoder = decoder
         self.tree = CatalogueTree.of(sids, decoder.shape.codes)
         # In tuples, so that they are neither trained nor stored with this module.
-        self._vectors = (vectors,)
+        self._vectors = (torch.from_numpy(vectors),)
         self._reference = (copy.deepcopy(decoder).eval().requires_grad_(False),)
 
     def loss(self, choices: Sequence[Choice]) -> Tensor:

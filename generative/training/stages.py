@@ -54,8 +54,8 @@ class Interest:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The second stage's outcome: the decoder, what words mean to it, the best validation NDCG@10 of its codes alone,
-    and what it took."""
+    """The second stage's outcome: the decoder, what words mean to it, the best validation NDCG@10 of its codes alone
+    (with words the mean of theirs and the codes', see CodeModel.ndcg), and what it took."""
 
     decoder: SemanticDecoder
     wording: Wording | None
@@ -137,10 +137,10 @@ def learn_codes(
     """The second stage, from the first one's network on, over `vectors` [N, D] and `sids` [N, L] of all items; with
     `settings`, companions counted so teach, too; with the `items` themselves, the decoder reads their words."""
     cut = windows(data.training, interest.shape.history_length + 1)
-    asked, meanings = data.validation.first(_VALIDATION_USERS), None
+    asked, meanings, spent = data.validation.first(_VALIDATION_USERS), None, 0.0
     if items is not None:
-        meanings = learn_words(items, cut, asked, options, _WORDS * minutes, checkpoints, clock, report)
-        minutes *= 1 - _WORDS
+        meanings, spent = learn_words(items, cut, asked, options, _WORDS * minutes, checkpoints, clock, report)
+        minutes = max(minutes - spent, 0.5 * minutes)
     torch.manual_seed(options.seed + 1)
     decoder = _continued(interest, codebooks, 0 if meanings is None else options.word_width)
     companions = _counted(cut, len(data.met), settings, options)
@@ -153,7 +153,7 @@ def learn_codes(
         lambda: model.ndcg(asked.histories, asked.targets),
         report,
     )
-    return Codes(decoder, None if meanings is None else meanings.wording(), stage.best, stage.spent_s / 60)
+    return Codes(decoder, None if meanings is None else meanings.wording(), stage.best, spent + stage.spent_s / 60)
 
 
 def _continued(interest: SemanticDecoder, codebooks: npt.NDArray[np.float32], word_width: int) -> SemanticDecoder:

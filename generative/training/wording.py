@@ -22,7 +22,6 @@ from .options import TrainingOptions
 from .schedule import Batch, Plan, Report, Stage, shuffled_batches
 from .sequences import HeldOut
 
-_EPOCHS = 14  # later ones were hardly ever the best on Amazon Beauty and Toys
 _WIDTH, _LAYERS, _DROPOUT = 64, 2, 0.3  # of the network that only serves to learn the words, of which there are many
 
 
@@ -104,12 +103,13 @@ def learn_words(
     checkpoints: Path,
     clock: Clock,
     report: Report,
-) -> Meanings:
-    """What words mean to who chose these sequences, by the epoch that foresees best what `asked` chose."""
+) -> tuple[Meanings, float]:
+    """What words mean to who chose these sequences, by the epoch that foresees best what `asked` chose; and the minutes
+    it took, those before a stop among them."""
     torch.manual_seed(options.seed + 3)
     meanings = Meanings(items, options.word_width)
     model = WordModel(meanings, options.word_width, options.history_length)
-    plan = Plan("words", _EPOCHS, minutes, 1e-3, options.seed + 3)
+    plan = Plan("words", options.word_epochs, minutes, 1e-3, options.seed + 3)
     stage = Stage(plan, model, clock, checkpoints / "words.pt")
     stage.run(
         lambda rng: list(shuffled_batches(cut, plan.batch_users, True, rng)),
@@ -117,4 +117,4 @@ def learn_words(
         lambda: model.ndcg(asked.histories, asked.targets),
         report,
     )
-    return meanings
+    return meanings, stage.spent_s / 60

@@ -23,7 +23,7 @@ from .sequences import HeldOut, UserSequence, as_rows, user_sequences
 from .stages import TrainingData
 
 FIRST_STAGE = "interest"
-"""Folder of the post-training's network: what the decoder starts from, and what searches memory where it is off."""
+"""Folder of the post-training's network: what the decoder starts from, and what searches memory."""
 UNALIGNED = "unaligned"
 """Folder of the decoder as it was before preference alignment, where alignment changed it."""
 _CHECKPOINTS = ".checkpoints"

@@ -65,7 +65,7 @@ class CompiledContext:
 
     handle: Handle
     tokens: int
-    profile: npt.NDArray[np.float32]  # [vector width], empty for token models
+    profile: npt.NDArray[np.float32]  # [reading width], empty for token models
 
 
 class CompiledDecoder:
@@ -92,7 +92,7 @@ class CompiledDecoder:
         parts.width, parts.levels = weights.position.shape[1], self.levels
         parts.codes = 0 if isinstance(weights, TokenDecoder) and weights.full_head else self.codes
         parts.longest, parts.shared = self.longest, token_model
-        self._vector_width = 0 if isinstance(weights, TokenDecoder) else len(weights.query.bias)
+        self._reading_width = 0 if isinstance(weights, TokenDecoder) else len(weights.query.bias)
         self._model = Handle(library.adgram_model_new(ctypes.byref(parts)), library.adgram_model_delete)
         self._space = Handle(library.adgram_workspace_new(threads), library.adgram_workspace_delete)
         self._contexts = Stock(library.adgram_context_new, library.adgram_context_delete)
@@ -114,11 +114,13 @@ class CompiledDecoder:
         return CompiledContext(handle, len(tokens), np.empty(0, dtype=np.float32))
 
     def read_vectors(self, vectors: npt.NDArray[np.float32]) -> CompiledContext:
-        """The context of a history of 0 … longest - 1 item vectors, oldest first. [T, vector width]"""
+        """The context of a history of 0 … longest - 1 item vectors, oldest first. [T, reading width]"""
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if len(vectors) >= self.longest:
             raise ValueError(f"a history has at most {self.longest - 1} items, not {len(vectors)}")
-        handle, profile = self._contexts.take(), np.empty(self._vector_width, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self._reading_width:
+            raise ValueError(f"an item is read as {self._reading_width} numbers; there are {vectors.shape}")
+        handle, profile = self._contexts.take(), np.empty(self._reading_width, dtype=np.float32)
         with self._turn:
             done = self._library.adgram_prefill_vectors(
                 self._model.address, self._space.address, handle.address, vectors.ctypes.data, len(vectors),

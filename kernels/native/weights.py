@@ -92,11 +92,11 @@ class HistoryDecoder:
     heads: int
     epsilon: float
     blocks: tuple[Block, ...]
-    input: Affine  # [D, vector width]
+    input: Affine  # [D, reading width]
     start: Array  # [D]
     position: Array  # [longest history + 1, D]
     norm: Norm
-    query: Affine  # [vector width, D]
+    query: Affine  # [reading width, D]
     code_blocks: tuple[Block, ...]
     code: Array  # [(L - 1) * K, D]
     level: Array  # [L, D]

@@ -32,16 +32,19 @@ def random_decoder(seed: int, shape: DecoderShape) -> SemanticDecoder:
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000), levels=st.integers(1, 4), codes=st.sampled_from([3, 8, 33]),
-    vector_width=st.sampled_from([5, 16]), heads=st.integers(1, 3), head_width=st.sampled_from([3, 8, 16]),
+    vector_width=st.sampled_from([5, 16]), word_width=st.sampled_from([0, 7]),
+    heads=st.integers(1, 3), head_width=st.sampled_from([3, 8, 16]),
     layers=st.integers(0, 2), items=st.integers(1, 200), width=st.integers(1, 40),
     share=st.sampled_from([0.0, 0.01, 0.5, 1.0]), worthy=st.booleans(), base=st.sampled_from([33, 64]),
 )  # fmt: skip
 def test_beams_and_profile_are_those_of_pytorch(
-    seed, levels, codes, vector_width, heads, head_width, layers, items, width, share, worthy, base
+    seed, levels, codes, vector_width, word_width, heads, head_width, layers, items, width, share, worthy, base
 ):
     """Odd shapes, empty and thin admissions, one beam, with and without worth: the same IDs, scores to 1e-4."""
     rng = np.random.default_rng(seed)
-    shape = DecoderShape(levels, codes, vector_width, heads * head_width, heads, layers, history_length=6)
+    shape = DecoderShape(
+        levels, codes, vector_width, heads * head_width, heads, layers, history_length=6, word_width=word_width
+    )
     decoder = random_decoder(seed, shape)
     sids = rng.integers(0, codes, (items, levels)).astype(np.int32)
     trie = SortedTrie.empty(base).inserted(sids, np.arange(items, dtype=np.int32))
@@ -51,7 +54,7 @@ def test_beams_and_profile_are_those_of_pytorch(
     def worth(prefixes: np.ndarray, level: int) -> np.ndarray:
         return trie.best_children(prefixes, level, worths)
 
-    vectors = rng.standard_normal((seed % 7, vector_width)).astype(np.float32)
+    vectors = rng.standard_normal((seed % 7, shape.reading_width)).astype(np.float32)
     with torch.inference_mode():
         readings = [reader_of(decoder, GenerativeConfig(compiled=way)).read(vectors) for way in ("off", "on")]
         plain, quick = (each.search(trie, admitted, width, NEVER, worth if worthy else None) for each in readings)

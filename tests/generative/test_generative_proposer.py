@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,10 +185,15 @@ def test_the_decoder_reads_what_items_say(compiled: str):
 
 
 def test_a_decoder_that_reads_words_is_not_made_without_them():
-    """Nor a ranker: what they learned with is part of the artefact."""
-    decoder = SemanticDecoder(WORDED, torch.zeros(SHAPE.levels, SHAPE.codes, SHAPE.vector_width))
+    """What it learned with is part of the artefact; nor without a network for memory, which holds no words."""
+    worded, plain = (
+        SemanticDecoder(shape, torch.zeros(SHAPE.levels, SHAPE.codes, SHAPE.vector_width)) for shape in (WORDED, SHAPE)
+    )
+    made = partial(GenerativeProposer, worded, CompanionTable.empty(), "random", GenerativeConfig())
     with pytest.raises(ValueError, match="need the wording they learned with"):
-        GenerativeProposer(decoder, CompanionTable.empty(), "random", GenerativeConfig())
+        made(profiler=plain)
+    with pytest.raises(ValueError, match="searched by a network that reads none"):
+        made(wording=Wording.of([]))
 
 
 def test_companions_of_the_history_are_remembered_if_they_are_admitted():

@@ -23,6 +23,7 @@ from adgram.generative.config import GenerativeConfig
 from adgram.generative.need_text import BUCKETS, LONGEST, buckets_of, cleaned
 from adgram.generative.needs import KIND, load_encoder, load_needs
 from adgram.generative.proposer import load_proposer
+from adgram.generative.reading import TensorReader, TensorReading
 from adgram.generative.tokenizer import load_encoder as load_tokenizer
 from adgram.generative.training.needs import Bags, NeedOptions, fit_needs
 from adgram.memory.snapshot import MemorySnapshot
@@ -128,6 +129,33 @@ def test_a_need_is_heard_whatever_the_history(trained: Path, snapshot: MemorySna
     few = asked(trained, snapshot, "buy shovel", history, admitted)
     assert names(few) == admitted
     assert few.candidates[0].item_id == "spade1"
+
+
+def test_the_decoder_reads_a_need_as_it_reads_an_item(
+    trained: Path, snapshot: MemorySnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the newest of the history: a unit vector, and beside it a unit vector of words."""
+    proposer, read = load_proposer(trained / "decoder", GenerativeConfig(compiled="off")), []
+    reader = proposer._reader
+    assert isinstance(reader, TensorReader)
+    told = reader.read
+
+    def recorded(vectors: np.ndarray) -> TensorReading:
+        read.append(vectors)
+        return told(vectors)
+
+    monkeypatch.setattr(reader, "read", recorded)
+    events = tuple(Interaction(f"wok{place % 3}", FeedbackKind.CLICK, place) for place in range(50))
+    everything = np.ones(snapshot.items.count, dtype=bool)
+    deadline = Deadline.after_ms(60_000, SystemClock())
+    proposer.propose(ProposalContext(snapshot, everything, events, 3, deadline, need="buy shovel"))
+    (vectors,) = read
+    shape = proposer._decoder.shape
+    assert vectors.shape == (shape.history_length, shape.reading_width)
+    for half in (vectors[-1, : shape.vector_width], vectors[-1, shape.vector_width :]):
+        assert np.linalg.norm(half) == pytest.approx(1.0, abs=1e-5)
+    spade = snapshot.items.vectors[snapshot.slot("spade1")]
+    assert vectors[-1, : shape.vector_width] @ spade > max(vectors[:-1, : shape.vector_width] @ spade)
 
 
 @pytest.mark.parametrize("need", ["", "   ", "\x00\x07\x1b", "!?… — 🎈", "ѣѣѣѣ", "\ud800"])

@@ -19,7 +19,9 @@ from adgram.generative.training.preference import Choice, PreferenceModel, drawn
 from adgram.generative.training.workshop import Workshop
 from adgram.generative.weights import FORMAT, load_decoder
 
-SHAPE = DecoderShape(levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5, dropout=0.0)
+SHAPE = DecoderShape(
+    levels=3, codes=6, vector_width=8, width=8, heads=2, layers=1, history_length=5, dropout=0.0, word_width=3
+)
 QUICK = TrainingOptions(
     minutes=1,
     content_width=8,
@@ -46,7 +48,7 @@ def model() -> PreferenceModel:
     rng = np.random.default_rng(5)
     decoder = SemanticDecoder(SHAPE, torch.randn(SHAPE.levels, SHAPE.codes, SHAPE.vector_width)).eval()
     sids = rng.integers(0, SHAPE.codes, (50, SHAPE.levels)).astype(np.int32)
-    return PreferenceModel(decoder, torch.from_numpy(rng.standard_normal((50, SHAPE.vector_width))).float(), sids)
+    return PreferenceModel(decoder, rng.standard_normal((50, SHAPE.reading_width)).astype(np.float32), sids)
 
 
 def test_paths_are_as_likely_as_the_search_says(model: PreferenceModel):
