@@ -2,8 +2,8 @@
 
 A study trains many times, so it does with the dense part of a data set: its most chosen items, and people drawn from
 those with five choices or more among them. Everything is split as in `adgram eval`: the last choice is tested, the one
-before validates. Decoders read items by their vectors alone, without words. Minutes are CPU minutes of one thread, so that what else runs on the machine changes nothing; on a
-quiet machine they are minutes.
+before validates. Decoders read items by their vectors alone, without words. Minutes are CPU minutes of one thread, so
+that what else runs on the machine changes nothing; on a quiet machine they are minutes.
 """
 
 import time
