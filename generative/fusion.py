@@ -35,15 +35,15 @@ class Fusion:
     validation events asked for, in three trainings.
     """
 
-    codes: float = 0.1  # share of the decoder, 0 … 1; memory has the rest
-    companions: float = 0.8  # share of the companions in memory; the profile has the rest
-    code_sharpness: float = 0.7
-    profile_sharpness: float = 1.0
-    companion_sharpness: float = 1.0
-    code_rescoring: float = 0.3  # how much of the decoder's match is added to the log-probability of a generated item
+    codes: float = 0.3  # share of the decoder, 0 … 1; memory has the rest
+    companions: float = 0.9  # share of the companions in memory; the profile has the rest
+    code_sharpness: float = 0.35
+    profile_sharpness: float = 0.8
+    companion_sharpness: float = 0.85
+    code_rescoring: float = 0.5  # how much of the decoder's match is added to the log-probability of a generated item
     code_sharpness_alone: float = 0.5  # both where memory is off
-    code_rescoring_alone: float = 1.0
-    companion_rescoring: float = 0.7  # the same for companions, with the match that memory's profile sees
+    code_rescoring_alone: float = 1.7
+    companion_rescoring: float = 0.5  # the same for companions, with the match that memory's profile sees
 
     def of_generated(self, log_probs: Logs, matches: Logs, memory: bool) -> Logs:
         """Generated items among each other: the decoder's log-probabilities, rescored by its match. [M], sums to 1"""
