@@ -13,7 +13,7 @@ from ..core.snapshot import Snapshot
 from .features import BUCKETS, hashed_counts
 from .hashing import tf_idf
 
-_WORDS_KEPT = 1 << 15  # items; some 40 MB
+_WORDS_KEPT = 1 << 15  # items; some 100 MB
 _TINY = 1e-12
 
 

@@ -58,7 +58,7 @@ class Meanings(nn.Module):
 
 
 class _Bags(torch.autograd.Function):
-    """The product of a constant sparse matrix with an embedding; scipy takes a third of the time torch's does."""
+    """The product of a constant sparse matrix with an embedding; scipy takes half the time torch's does."""
 
     @staticmethod
     def forward(ctx: Any, embedding: Tensor, said: scipy.sparse.csr_matrix, sayers: scipy.sparse.csr_matrix) -> Tensor:
