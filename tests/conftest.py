@@ -1,7 +1,6 @@
 """Brokers, stores and doubles that several folders' tests share; each starts once, and only when a test asks for it."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from file_milvus import FileBackedMilvus
 from hypothesis import settings
+from kafka_process import KAFKA_START, broker_port, kafka_process
 
 from adgram.core.catalogue import EncodedItem, Item
 from adgram.core.clock import Clock
@@ -20,12 +20,10 @@ from adgram.memory.config import MemoryConfig
 from adgram.memory.leases import Leases
 from adgram.memory.mvcc import ANYWHERE, Progress, counted
 from adgram.memory.store import MilvusStore
-from adgram.streaming.local_broker import free_port, start_broker, start_milvus
+from adgram.streaming.local_broker import start_broker, start_milvus
 
 settings.register_profile("adgram", deadline=None)  # timings on a shared machine say nothing about correctness
 settings.load_profile("adgram")
-_KAFKA_TRIES = 3  # it takes the port above its own as well, which another test's process may have
-KAFKA_START = Path(__file__).parents[2] / "shared" / "kafka" / "start"
 
 
 @pytest.fixture(scope="session")
@@ -44,19 +42,9 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     if not KAFKA_START.exists():
         pytest.skip("needs Apache Kafka: set ADGRAM_KAFKA=host:port")
-    for _ in range(_KAFKA_TRIES):
-        port, folder = free_port(), tmp_path_factory.mktemp("kafka")
-        command = [str(KAFKA_START), str(folder), str(port), "256"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            assert process.stdout is not None
-            if any(line.startswith("ready") for line in process.stdout):
-                yield f"127.0.0.1:{port}"
-                return
-        finally:
-            process.terminate()
-            process.wait(20)
-    pytest.fail(f"Apache Kafka did not start in {_KAFKA_TRIES} tries")
+    port = broker_port()
+    with kafka_process(tmp_path_factory.mktemp("kafka"), port):
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.fixture(params=["noida-db", pytest.param("apache-kafka", marks=pytest.mark.kafka)])

@@ -5,23 +5,19 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from kafka_process import KAFKA_START, broker_port, kafka_process
 
 from adgram.core.event import Event, Topic
 from adgram.core.feedback import Feedback, FeedbackKind
 from adgram.memory.snapshot import MemorySnapshot
 from adgram.streaming.config import StreamingConfig
-from adgram.streaming.local_broker import free_port
 from adgram.streaming.log import KafkaCommitLog, KafkaPublisher
 from adgram.streaming.topics import ensure_topics
 
 SHARDS = 2
 AWAY_S = 20.0  # a minute of it is part of `make chaos`
-KAFKA_HOME = os.environ.get("ADGRAM_KAFKA_HOME", str(Path(__file__).parents[3] / "shared" / "kafka"))
-KAFKA_START = Path(KAFKA_HOME) / "start"
 EVENTS_PER_S = 100
 MOST_EVENTS = 5_000
 BETWEEN_KILLS = 300
@@ -96,26 +92,14 @@ class Stream:
             self.published += 1
 
 
-@contextmanager
-def _broker(folder, port):
-    command = [str(KAFKA_START), str(folder), str(port), "256"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert any(line.startswith("ready") for line in process.stdout), "Apache Kafka did not start"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.kafka
 @pytest.mark.e2e
 @pytest.mark.skipif(not KAFKA_START.exists(), reason="needs Apache Kafka's start script: ADGRAM_KAFKA_HOME=folder")
 def test_a_broker_that_is_killed_and_back_after_seconds_costs_no_event(tokenizer_models, topic_prefix, tmp_path):
     """Worker and publisher wait for it: all that was ever published is folded once, in its user's order."""
-    port = free_port()
+    port = broker_port()
     config = StreamingConfig(bootstrap=f"127.0.0.1:{port}", topic_prefix=topic_prefix, shards=SHARDS)
-    with _broker(tmp_path / "kafka", port):
+    with kafka_process(tmp_path / "kafka", port):
         ensure_topics(config)
         publisher = KafkaPublisher(config)
         stream = Stream(publisher)
@@ -124,7 +108,7 @@ def test_a_broker_that_is_killed_and_back_after_seconds_costs_no_event(tokenizer
         _until(log, worker, BETWEEN_KILLS, 60)
     try:
         time.sleep(AWAY_S)
-        with _broker(tmp_path / "kafka", port):
+        with kafka_process(tmp_path / "kafka", port):
             time.sleep(1.0)
             stream.stop()
             log = KafkaCommitLog(config)

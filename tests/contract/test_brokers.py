@@ -6,19 +6,17 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka_process import KAFKA_START, broker_port, kafka_process
 
 from adgram.core.event import Topic
 from adgram.streaming.batch import consumer_settings
 from adgram.streaming.config import StreamingConfig
-from adgram.streaming.local_broker import free_port, start_broker
+from adgram.streaming.local_broker import start_broker
 from adgram.streaming.topics import ensure_topics
 
-KAFKA_HOME = os.environ.get("ADGRAM_KAFKA_HOME", str(Path(__file__).parents[3] / "shared" / "kafka"))
-KAFKA_START = Path(KAFKA_HOME) / "start"
 RECORDS = 5_000
 MOVED_S = 15.0  # a dead member's partitions are somebody else's by then; 6 s of it are the session's
 MEMBER = """
@@ -54,14 +52,8 @@ def _started(name, folder, port):
         with start_broker(folder, port) as broker:
             yield broker.process
         return
-    command = [str(KAFKA_START), str(folder), str(port), "256"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert any(line.startswith("ready") for line in process.stdout)
+    with kafka_process(folder, port) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.e2e
@@ -70,7 +62,7 @@ def _started(name, folder, port):
 )
 def test_a_broker_that_is_killed_keeps_what_it_acknowledged(name, topic_prefix, tmp_path):
     """Every record that was acknowledged before kill -9 can be read after the start that follows."""
-    port = free_port()
+    port = broker_port()
     config = StreamingConfig(bootstrap=f"127.0.0.1:{port}", topic_prefix=topic_prefix, shards=1)
     acknowledged = []
     with _started(name, tmp_path / "broker", port) as process:
