@@ -1,6 +1,5 @@
 """One request, decoded by us and by plain PyTorch, over the same catalogue."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from transformer import PlainSearch, PlainTransformer, Shape
 
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder
+from adgram.kernels.native.trie import CompiledTrie
 from adgram.memory.trie import SortedTrie
 
 
@@ -19,6 +19,7 @@ class Catalogue:
     shape: Shape
     sids: npt.NDArray[np.int32]  # [N, L]
     trie: SortedTrie
+    walked: CompiledTrie
     everything: npt.NDArray[np.bool_]
     percent: npt.NDArray[np.bool_]
 
@@ -26,7 +27,8 @@ class Catalogue:
     def of(cls, shape: Shape, sids: npt.NDArray[np.int32]) -> "Catalogue":
         trie = SortedTrie.empty(shape.codes).inserted(sids, np.arange(len(sids), dtype=np.int32))
         percent = np.random.default_rng(1).random(len(sids)) < 0.01
-        return cls(shape, sids, trie, np.ones(len(sids), dtype=bool), percent)
+        walked = CompiledTrie(trie.beside(sids).buckets)
+        return cls(shape, sids, trie, walked, np.ones(len(sids), dtype=bool), percent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Outcome:
     keys: npt.NDArray[np.int64]  # [W] packed IDs, best first
     log_probs: npt.NDArray[np.floating]  # [W]
     computed: int = 0  # rows that ran through the network after the prompt
-    masks_ms: float = 0.0  # of CPU
+    masks_ms: float = 0.0  # the look at the admission and all reading of the trie
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +60,20 @@ def ours(
     admitted: npt.NDArray[np.bool_] | None = None,
     levels: int | None = None,
 ) -> Outcome:
-    """Our search over a context; a full head's masks are widened to the codes of all levels."""
-    run = decoder.search(context)
-    run.skip_single, run.bound, run.live_only = means.skip_single, means.bound, means.live_only
+    """Our search over a context; a full head is told masks widened to the codes of all levels."""
     base, full = catalogue.shape.codes, decoder.codes > catalogue.shape.codes
-    prefixes, log_probs, masks = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32), 0.0
+    admitted = catalogue.everything if admitted is None else admitted
+    run = decoder.search(context) if full else decoder.search(context, catalogue.walked, admitted)
+    run.skip_single, run.bound, run.live_only = means.skip_single, means.bound, means.live_only
+    prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
     for level in range(levels or decoder.levels):
-        started = time.thread_time()
-        admitted = catalogue.everything if admitted is None else admitted
-        live = catalogue.trie.live_children(prefixes, level, admitted)
-        masks += time.thread_time() - started
+        live = None
         if full:
-            wide = np.zeros((len(live), decoder.codes), dtype=np.bool_)
-            wide[:, level * base : (level + 1) * base] = live
-            live = wide
+            live = np.zeros((len(prefixes), decoder.codes), dtype=np.bool_)
+            live[:, level * base : (level + 1) * base] = catalogue.trie.live_children(prefixes, level, admitted)
         step = run.step(live, width)
         prefixes, log_probs = prefixes[step.parents] * base + step.codes % base, step.log_probs
-    return Outcome(prefixes, log_probs, run.computed, masks * 1e3)
+    return Outcome(prefixes, log_probs, run.computed, run.masks_ns / 1e6)
 
 
 def plain(model: PlainTransformer, catalogue: Catalogue, prompt: npt.NDArray[np.int64], width: int) -> Outcome:

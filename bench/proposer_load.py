@@ -46,7 +46,6 @@ class Request:
 
     context: CompiledContext | None = None
     run: CompiledSearch | None = None
-    prefixes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
 
 class Worker(Protocol):
@@ -85,12 +84,10 @@ class RealWorker:
         request = self._open.setdefault(number, Request())
         if level == PROMPT:
             request.context = bench.fp32.read_tokens(bench.prompt(number))
-            request.run = bench.fp32.search(request.context)
+            request.run = bench.fp32.search(request.context, bench.catalogue.walked, bench.catalogue.everything)
             return
         assert request.run is not None
-        live = bench.catalogue.trie.live_children(request.prefixes, level, bench.catalogue.everything)
-        step = request.run.step(live, width)
-        request.prefixes = request.prefixes[step.parents] * bench.catalogue.shape.codes + step.codes
+        request.run.step(None, width)
         if level == bench.fp32.levels - 1:
             del self._open[number]
 
@@ -255,9 +252,10 @@ def recall(bench: Searchable, widths: npt.NDArray[np.int64]) -> float:
     trie, hits = bench.catalogue.trie, 0
     asked = bench.histories[:JUDGED]
     for number, history in enumerate(asked):
-        run, prefixes = bench.fp32.search(bench.fp32.read_tokens(history)), np.zeros(1, dtype=np.int64)
-        for level, width in enumerate(widths[number % len(widths)].tolist()):
-            step = run.step(trie.live_children(prefixes, level, bench.catalogue.everything), width)
+        run = bench.fp32.search(bench.fp32.read_tokens(history), bench.catalogue.walked, bench.catalogue.everything)
+        prefixes = np.zeros(1, dtype=np.int64)
+        for width in widths[number % len(widths)].tolist():
+            step = run.step(None, width)
             prefixes = prefixes[step.parents] * bench.catalogue.shape.codes + step.codes
         hits += int(trie.pack(bench.answers[number][None])[0] in prefixes[:10])
     return hits / len(asked)

@@ -12,7 +12,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from report import ROOT, Report
+from transformer import Shape, packed, random_transformer
 
+from adgram.kernels.native.decoder import CompiledDecoder
+from adgram.kernels.native.library import load
+from adgram.kernels.native.trie import CompiledTrie
 from adgram.memory.trie import SortedTrie
 
 SEED, REPEATS, UPDATES, WIDTH, BAR_SHARE = 0, 15, 5_000, 32, 0.005
@@ -91,23 +95,44 @@ class _Request:
 
 
 def _reads(report: Report, size: Size, trie: SortedTrie, request: _Request, sids: npt.NDArray[np.int32]) -> None:
-    """What one request asks of the trie over all levels."""
+    """What one request asks of the trie over all levels: by a search of the compiled decode, or of the trie itself."""
     levels = list(enumerate(_prefixes(trie, sids, request.admitted)))
-    mask_ms = sum(_ms(lambda p=p, at=level: trie.live_children(p, at, request.admitted)) for level, p in levels)
     value_ms = sum(_ms(lambda p=p, at=level: trie.best_children(p, at, request.worths)) for level, p in levels)
-    report.add(
-        f"{size.name}: masks of a request, {request.share} admitted",
-        100 * mask_ms / request.request_ms,
-        "% of a request",
-        f"{size.levels} levels, W={WIDTH}, {1e3 * mask_ms:.0f} µs of {request.request_ms:.2f} ms; medians of {REPEATS}",
-        to_reach=100 * BAR_SHARE if size.codes == 256 and request.share == "all" else None,
-    )
+    mask_ms = {
+        "asked": sum(_ms(lambda p=p, at=level: trie.live_children(p, at, request.admitted)) for level, p in levels)
+    }
+    if load() is not None:
+        mask_ms["walked"] = _walked_ms(size, trie.beside(sids), request.admitted, levels)
+    for how, took_ms in mask_ms.items():
+        report.add(
+            f"{size.name}: masks of a request, {how}, {request.share} admitted",
+            100 * took_ms / request.request_ms,
+            "% of a request",
+            f"{size.levels} levels, W={WIDTH}, {1e3 * took_ms:.0f} µs of {request.request_ms:.2f} ms; of {REPEATS}",
+            to_reach=100 * BAR_SHARE if size.codes == 256 and request.share == "all" and how == "walked" else None,
+        )
     report.add(
         f"{size.name}: node values of a request, {request.share} admitted",
         value_ms,
         "ms",
         f"instead of the masks, where the value weight is above 0; medians of {REPEATS}",
     )
+
+
+def _walked_ms(
+    size: Size, trie: SortedTrie, admitted: npt.NDArray[np.bool_], levels: list[tuple[int, npt.NDArray[np.int64]]]
+) -> float:
+    """What reading the trie takes within the calls of a compiled search, the look at the admission included."""
+    shape = Shape(layers=1, width=8, heads=1, feed=8, prompt=1, levels=size.levels, codes=size.codes)
+    decoder, walked, took = CompiledDecoder(packed(random_transformer(shape, SEED))), CompiledTrie(trie.buckets), []
+    context = decoder.read_tokens(np.zeros(1, np.int64))
+    for _ in range(REPEATS):
+        search = decoder.search(context, walked, admitted)
+        for level, prefixes in levels:
+            live = search.live_children(prefixes, level)
+            assert np.array_equal(live, trie.live_children(prefixes, level, admitted))
+        took.append(search.masks_ns / 1e6)
+    return float(np.median(took))
 
 
 def _updates(report: Report, size: Size, trie: SortedTrie, rng: np.random.Generator) -> None:

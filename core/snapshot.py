@@ -70,6 +70,27 @@ class Nearest:
     matches: npt.NDArray[np.float32]  # [M] inner products of profile and vector
 
 
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One version of a trie as its arrays, for whoever walks it without asking Python for every level.
+
+    Leaves are ordered by semantic ID, then by slot, and lie in buckets of `span` keys each; bucket b is entry b mod S
+    of page root[b div S] of `ranges`. Nothing that belongs to a version is ever written again.
+    """
+
+    root: npt.NDArray[np.int32]  # [R] the page of every S buckets
+    ranges: npt.NDArray[np.int32]  # [pages, S, 2] first leaf and count of each bucket
+    occupied: npt.NDArray[np.uint8]  # [pages, S / 8] whether each bucket has a leaf, as bits, lowest first
+    keys: npt.NDArray[np.int64]  # [leaves] semantic IDs as base-K digits
+    slots: npt.NDArray[np.int32]  # [leaves + 3] item slots; the last three are room for looks without a question
+    sids: npt.NDArray[np.int32] | None  # [N, L] by item slot, where the trie was told; read for living items only
+    count: int  # P, leaves of this version
+    span: int  # keys a bucket
+    codes_per_level: int  # K
+    levels: int  # L
+    end_slot: int  # one more than the greatest slot
+
+
 class Trie(Protocol):
     """The living items in the order of their semantic IDs, so that any node is a range of leaves.
 
@@ -117,6 +138,11 @@ class Trie(Protocol):
             prefixes, level: as in `live_children`.
             worths: [N] by item slot, -inf where an item is not admitted.
         """
+        ...
+
+    @property
+    def buckets(self) -> Buckets:
+        """The same leaves as arrays."""
         ...
 
     def leaves(self, semantic_id: SemanticId) -> npt.NDArray[np.int32]:

@@ -9,6 +9,7 @@ import torch
 
 from ..core.clock import Deadline
 from ..kernels.native.decoder import CompiledContext, CompiledDecoder
+from ..kernels.native.trie import CompiledTrie
 from ..kernels.ops import ops_for
 from .beam import Beams, Branches, Search, Worth, searched, steps
 from .compiled import compiled_decoder
@@ -99,19 +100,29 @@ class TensorReading(Reading):
         return steps(self.reader.decoder, self.context, trie, admitted, deadline, worth, under)
 
 
-@dataclass(frozen=True, slots=True)
 class CompiledReader:
     """Reads with the compiled decode."""
 
-    decoder: CompiledDecoder
+    def __init__(self, decoder: CompiledDecoder) -> None:
+        self.decoder = decoder
+        self._trie: tuple[Branches, CompiledTrie] | None = None  # the newest that was searched
 
     def read(self, vectors: npt.NDArray[np.float32]) -> "CompiledReading":
-        return CompiledReading(self.decoder, self.decoder.read_vectors(vectors))
+        return CompiledReading(self, self.decoder.read_vectors(vectors))
+
+    def walked(self, trie: Branches) -> CompiledTrie | None:
+        """The trie as the compiled decode walks it; None where it is one of training, which must be asked."""
+        if not has_leaves(trie):
+            return None
+        newest = self._trie
+        if newest is None or newest[0] is not trie:
+            newest = self._trie = trie, CompiledTrie(trie.buckets)
+        return newest[1]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledReading(Reading):
-    decoder: CompiledDecoder
+    reader: CompiledReader
     context: CompiledContext
 
     @property
@@ -121,26 +132,29 @@ class CompiledReading(Reading):
     def steps(
         self, trie: Branches, admitted: npt.NDArray[np.bool_], deadline: Deadline, worth: Worth | None = None
     ) -> Search:
-        """As beam.steps, one compiled call a level; the same beams, calls closer than rounding aside."""
+        """As beam.steps, one compiled call a level; the same beams, calls closer than rounding aside.
+
+        Memory's trie is walked within these calls; training's, and any by worth, is asked before each.
+        """
         levels = trie.levels
         nothing = np.empty((0, levels), dtype=np.int64)
         if levels == 0 or not admitted.any():
             return Beams(nothing, np.empty(0))
-        run = self.decoder.search(self.context)
+        decoder = self.reader.decoder
+        walked = self.reader.walked(trie) if worth is None else None
+        run = decoder.search(self.context, walked, admitted)
         codes = np.empty((1, 0), dtype=np.int64)  # [W, level]
         prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)  # [W]
         for level in range(levels):
             width = yield
             if deadline.remaining_ms <= 0:
                 return Beams(nothing, np.empty(0), late=True)
-            if worth is None:
-                lift, live = None, trie.live_children(prefixes, level, admitted)
-            else:
-                lift = worth(prefixes, level)
-                live = np.isfinite(lift)
-            base = live.shape[1]  # the trie's own K, in which it packs prefixes
-            lift = None if lift is None else _fitted(lift, self.decoder.codes)
-            step = run.step(_fitted(live, self.decoder.codes), width, lift)
+            live = lift = None
+            if walked is None:
+                lift = None if worth is None else worth(prefixes, level)
+                live = trie.live_children(prefixes, level, admitted) if lift is None else np.isfinite(lift)
+            base = 0 if live is None else live.shape[1]  # the trie's own K, in which it packs prefixes
+            step = run.step(_fitted(live, decoder.codes), width, _fitted(lift, decoder.codes))
             if len(step.codes) == 0:
                 return Beams(nothing, np.empty(0))
             codes = np.column_stack((codes[step.parents], step.codes))
@@ -148,8 +162,10 @@ class CompiledReading(Reading):
         return Beams(codes, log_probs.astype(np.float64))
 
 
-def _fitted(children: npt.NDArray[Number], codes: int) -> npt.NDArray[Number]:
+def _fitted(children: npt.NDArray[Number] | None, codes: int) -> npt.NDArray[Number] | None:
     """[W, K] as the decoder counts codes: a trie of few items may know fewer of them, which then are False or 0."""
+    if children is None:
+        return None
     beams, base = children.shape
     if base == codes:
         return children

@@ -2,8 +2,8 @@
 
 A bucket is a run of the leaf arrays `keys` [cap] int64 and `slots` [cap + AT_ONCE] int32, ordered by key, then by slot.
 Buckets are found by number through two tables: `root` [R] int32 names the page of each S consecutive buckets, and
-`ranges` [pages, S, 2] int32 holds the first leaf and the count of each bucket of a page. Nothing here checks bounds:
-the callers in `trie` do.
+`ranges` [pages, S, 2] int32 holds the first leaf and the count of each bucket of a page. Which buckets hold a leaf at
+all, `occupied` [pages, S / 8] uint8 tells in bits, lowest first. Nothing here checks bounds: the callers in `trie` do.
 
 Compiled at the first call and kept beside the module, so that a process compiles them once a machine.
 """
@@ -17,6 +17,7 @@ from numba import njit
 Keys = npt.NDArray[np.int64]
 Slots = npt.NDArray[np.int32]
 Table = npt.NDArray[np.int32]
+Bits = npt.NDArray[np.uint8]
 
 AT_ONCE = (
     3  # leaves of a bucket looked at without asking whether there are so many: `slots` has as many more at its end
@@ -61,7 +62,7 @@ def gather(root: Table, ranges: Table, keys: Keys, slots: Slots, out_keys: Keys,
 
 
 @njit(cache=True, nogil=True)
-def _own_page(root: Table, ranges: Table, which: int, fresh: int, used: int) -> int:
+def _own_page(root: Table, ranges: Table, occupied: Bits, which: int, fresh: int, used: int) -> int:
     """The number of pages in use after page `which` of the root was made this version's own (from `fresh` on)."""
     if root[which] >= fresh:
         return used
@@ -70,6 +71,8 @@ def _own_page(root: Table, ranges: Table, which: int, fresh: int, used: int) -> 
     page = root[which]
     for entry in range(ranges.shape[1]):
         ranges[used, entry, 0], ranges[used, entry, 1] = ranges[page, entry, 0], ranges[page, entry, 1]
+    for byte in range(occupied.shape[1]):
+        occupied[used, byte] = occupied[page, byte]
     root[which] = used
     return used + 1
 
@@ -78,6 +81,7 @@ def _own_page(root: Table, ranges: Table, which: int, fresh: int, used: int) -> 
 def insert(
     root: Table,
     ranges: Table,
+    occupied: Bits,
     pages_used: Table,
     keys: Keys,
     slots: Slots,
@@ -97,7 +101,7 @@ def insert(
     for row in range(len(new_keys)):
         key, slot = new_keys[row], new_slots[row]
         bucket = key // span
-        pages = _own_page(root, ranges, bucket // size, fresh, pages)
+        pages = _own_page(root, ranges, occupied, bucket // size, fresh, pages)
         if pages == NO_PAGES:
             return NO_PAGES
         page, entry = root[bucket // size], bucket % size
@@ -115,6 +119,7 @@ def insert(
         for leaf in range(place, count):
             keys[leaves + leaf + 1], slots[leaves + leaf + 1] = keys[first + leaf], slots[first + leaf]
         ranges[page, entry, 0], ranges[page, entry, 1] = leaves, count + 1
+        occupied[page, entry >> 3] |= np.uint8(1 << (entry & 7))
         leaves += count + 1
     pages_used[0], leaves_used[0] = pages, leaves
     return len(new_keys)
@@ -124,6 +129,7 @@ def insert(
 def remove(
     root: Table,
     ranges: Table,
+    occupied: Bits,
     pages_used: Table,
     keys: Keys,
     slots: Slots,
@@ -146,7 +152,7 @@ def remove(
             place += 1
         if place == count:
             continue
-        pages = _own_page(root, ranges, bucket // size, fresh, pages)
+        pages = _own_page(root, ranges, occupied, bucket // size, fresh, pages)
         if pages == NO_PAGES:
             return NO_PAGES
         if leaves + count > len(keys):
@@ -157,6 +163,8 @@ def remove(
         for leaf in range(place + 1, count):
             keys[leaves + leaf - 1], slots[leaves + leaf - 1] = keys[first + leaf], slots[first + leaf]
         ranges[page, entry, 0], ranges[page, entry, 1] = leaves, count - 1
+        if count == 1:
+            occupied[page, entry >> 3] &= np.uint8(255 - (1 << (entry & 7)))
         leaves += count - 1
         removed += 1
     pages_used[0], leaves_used[0] = pages, leaves

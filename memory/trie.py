@@ -7,12 +7,13 @@ bucket, the page of ranges that names it and the root, some kilobytes whatever t
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.catalogue import SemanticId
+from ..core.snapshot import Buckets
 from . import buckets
 
 # More leaves than this share of all at once: one build is cheaper than as many copied buckets.
@@ -31,7 +32,13 @@ class Pages:
     """Where buckets lie. Pages below `used` belong to some version and are never written again."""
 
     ranges: npt.NDArray[np.int32]  # [pages, S, 2] first leaf and count of each bucket
+    occupied: npt.NDArray[np.uint8]  # [pages, S / 8] whether each bucket has a leaf, as bits, lowest first
     used: npt.NDArray[np.int32]  # [1]
+
+    @property
+    def tables(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+        """As the loops of `buckets` are handed them."""
+        return self.ranges, self.occupied, self.used
 
 
 @dataclass(slots=True)
@@ -59,6 +66,7 @@ class SortedTrie:
     root: npt.NDArray[np.int32]  # [R] the page of every S buckets
     pages: Pages
     pool: Pool
+    sids: npt.NDArray[np.int32] | None = None  # [N, L] by item slot, where its owner keeps them
 
     @classmethod
     def empty(cls, codes_per_level: int) -> "SortedTrie":
@@ -74,6 +82,17 @@ class SortedTrie:
     def leaf_slots(self) -> npt.NDArray[np.int32]:
         """[P] the item slot of each leaf, gathered anew."""
         return self._leaves().slots
+
+    @property
+    def buckets(self) -> Buckets:
+        return Buckets(
+            self.root, self.pages.ranges, self.pages.occupied, self.pool.keys, self.pool.slots, self.sids, self.count,
+            self.span, self.codes_per_level, self.levels, self.end_slot,
+        )  # fmt: skip
+
+    def beside(self, sids: npt.NDArray[np.int32]) -> "SortedTrie":
+        """The same trie, told the semantic IDs [N, L] by item slot: thin admissions are quicker read from there."""
+        return replace(self, sids=sids)
 
     def pack(self, sids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         """[M] the keys of `sids` [M, L]."""
@@ -165,11 +184,11 @@ class SortedTrie:
         pages, pool = self.pages, self.pool
         root = self.root.copy()
         with pool.lock:
-            done = change(root, pages.ranges, pages.used, pool.keys, pool.slots, pool.used, self.span, keys, slots)
+            done = change(root, *pages.tables, pool.keys, pool.slots, pool.used, self.span, keys, slots)
             if done == buckets.NO_PAGES:
                 pages = _paged(pages.ranges[self.root])
                 root = np.arange(len(root), dtype=np.int32)
-                done = change(root, pages.ranges, pages.used, pool.keys, pool.slots, pool.used, self.span, keys, slots)
+                done = change(root, *pages.tables, pool.keys, pool.slots, pool.used, self.span, keys, slots)
         if done < 0:
             return None
         count = self.count + done if change is buckets.insert else self.count - done
@@ -230,6 +249,7 @@ def _paged(table: npt.NDArray[np.int32]) -> Pages:
     """These pages [R, S, 2] with room behind them for changed ones."""
     pages, size, _ = table.shape
     # At least as many as a trie has: a batch may change each once.
-    ranges = np.empty((2 * pages + SLACK_BYTES // (8 * size), size, 2), np.int32)
-    ranges[:pages] = table
-    return Pages(ranges, np.array([pages], np.int32))
+    room = 2 * pages + SLACK_BYTES // (8 * size)
+    ranges, occupied = np.empty((room, size, 2), np.int32), np.empty((room, (size + 7) // 8), np.uint8)
+    ranges[:pages], occupied[:pages] = table, np.packbits(table[:, :, 1] > 0, axis=1, bitorder="little")
+    return Pages(ranges, occupied, np.array([pages], np.int32))

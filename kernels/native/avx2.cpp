@@ -16,6 +16,6 @@
 
 const Functions& avx2_functions() {
     using namespace avx2;
-    static const Functions table{prefill_tokens, prefill_vectors, step, tabulate, dense, fma_peak};
+    static const Functions table{prefill_tokens, prefill_vectors, admit, live_children, step, tabulate, dense, fma_peak};
     return table;
 }

@@ -17,6 +17,6 @@
 
 const Functions& avx512_functions() {
     using namespace avx512;
-    static const Functions table{prefill_tokens, prefill_vectors, step, tabulate, dense, fma_peak};
+    static const Functions table{prefill_tokens, prefill_vectors, admit, live_children, step, tabulate, dense, fma_peak};
     return table;
 }

@@ -2,17 +2,17 @@
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .handles import Handle, Stock, checked
 from .library import ModelParts, load
+from .trie import CompiledTrie
 from .weights import Affine, Array, Block, HistoryDecoder, TokenDecoder, centred_rows
-
-KEPT_IDLE = 16  # contexts and searches, each some megabytes, that wait to be used again
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +22,6 @@ class Step:
     parents: npt.NDArray[np.int64]  # [W] beams of the level before
     codes: npt.NDArray[np.int64]  # [W]
     log_probs: npt.NDArray[np.float32]  # [W]
-
-
-class Handle:
-    """Owns one object of the library and frees it with itself."""
-
-    def __init__(self, address: int | None, free: Callable[[int], None]) -> None:
-        if not address:
-            raise MemoryError("the compiled decode found no memory")
-        self.address, self._free = address, free
-
-    def __del__(self) -> None:
-        if hasattr(self, "_free"):
-            self._free(self.address)
-
-
-class Stock:
-    """Objects of the library that are used again: asking the system for their memory would cost a request its time."""
-
-    def __init__(self, make: Callable[[], int | None], free: Callable[[int], None]) -> None:
-        self._make, self._free = make, free
-        self._idle: list[int] = []
-
-    def take(self) -> Handle:
-        """An object that comes back here when its handle dies; what it held before is still in it."""
-        return Handle(self._idle.pop() if self._idle else self._make(), self._give_back)
-
-    def _give_back(self, address: int) -> None:
-        if len(self._idle) < KEPT_IDLE:
-            self._idle.append(address)
-        else:
-            self._free(address)
-
-    def __del__(self) -> None:
-        for address in self._idle:
-            self._free(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +75,7 @@ class CompiledDecoder:
             done = self._library.adgram_prefill_tokens(
                 self._model.address, self._space.address, handle.address, tokens.ctypes.data, len(tokens)
             )
-        _checked(done == 1)
+        checked(done == 1)
         return CompiledContext(handle, len(tokens), np.empty(0, dtype=np.float32))
 
     def read_vectors(self, vectors: npt.NDArray[np.float32]) -> CompiledContext:
@@ -126,45 +91,64 @@ class CompiledDecoder:
                 self._model.address, self._space.address, handle.address, vectors.ctypes.data, len(vectors),
                 profile.ctypes.data,
             )  # fmt: skip
-        _checked(done == 1)
+        checked(done == 1)
         return CompiledContext(handle, len(vectors) + 1, profile)
 
-    def search(self, context: CompiledContext) -> "CompiledSearch":
-        """A search over the context, before its first level."""
-        return CompiledSearch(self, context)
+    def search(
+        self, context: CompiledContext, trie: CompiledTrie | None = None, admitted: npt.NDArray[np.bool_] | None = None
+    ) -> "CompiledSearch":
+        """A search over the context, before its first level; see CompiledSearch."""
+        return CompiledSearch(self, context, trie, admitted)
 
-    def begin_search(self) -> Handle:
-        """A search of the library's, at its beginning."""
+    def begin_search(self, trie: CompiledTrie | None, admitted: npt.NDArray[np.bool_] | None) -> Handle:
+        """A search of the library's, at its beginning; it keeps the addresses of both, where they are given."""
         search = self._searches.take()
-        self._library.adgram_search_begin(search.address)
+        if trie is None or admitted is None:
+            begun = self._library.adgram_search_begin(search.address, None, None, 0)
+        else:
+            address = admitted.__array_interface__["data"][0]  # half the time of `ctypes.data`, which is Python
+            begun = self._library.adgram_search_begin(search.address, trie.reference, address, len(admitted))
+        checked(begun == 1)
         return search
 
     def advance(
         self,
         search: Handle,
         context: CompiledContext,
-        live: npt.NDArray[np.bool_],
+        live: npt.NDArray[np.bool_] | None,
         lift: npt.NDArray[np.float32] | None,
         width: int,
         effort: int,
     ) -> Step:
         """The search one level further; `effort` counts 1, 2, 4 for the means of native.h's Effort."""
-        live = np.ascontiguousarray(live)
+        live = None if live is None else np.ascontiguousarray(live)
         lift = None if lift is None else np.ascontiguousarray(lift, dtype=np.float32)
         parents, codes = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
         log_probs = np.empty(width, dtype=np.float32)
         with self._turn:
             found = self._library.adgram_step(
-                self._model.address, self._space.address, context.handle.address, search.address, live.ctypes.data,
-                None if lift is None else lift.ctypes.data, width, effort, parents.ctypes.data, codes.ctypes.data,
-                log_probs.ctypes.data,
+                self._model.address, self._space.address, context.handle.address, search.address,
+                None if live is None else live.ctypes.data, None if lift is None else lift.ctypes.data, width, effort,
+                parents.ctypes.data, codes.ctypes.data, log_probs.ctypes.data,
             )  # fmt: skip
-        _checked(found >= 0)
+        checked(found >= 0)
         return Step(parents[:found], codes[:found], log_probs[:found])
 
     def computed(self, search: Handle) -> int:
         """Beams of a search that ran through the network."""
         return int(self._library.adgram_search_computed(search.address))
+
+    def live_children(self, search: Handle, prefixes: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.bool_]:
+        """[W, K] of a search that reads a trie."""
+        live = np.empty((len(prefixes), self.codes), np.bool_)
+        self._library.adgram_search_live(
+            search.address, prefixes.ctypes.data, len(prefixes), level, self.codes, live.ctypes.data
+        )
+        return live
+
+    def masks_ns(self, search: Handle) -> int:
+        """What reading the trie took of a search."""
+        return int(self._library.adgram_search_masks_ns(search.address))
 
     def _token_parts(self, weights: TokenDecoder) -> ModelParts:
         return ModelParts(
@@ -212,11 +196,28 @@ class CompiledDecoder:
 
 
 class CompiledSearch:
-    """The beams of one request. Exact means may be switched off to measure what each brings; answers do not change."""
+    """The beams of one request. Exact means may be switched off to measure what each brings; answers do not change.
 
-    def __init__(self, decoder: CompiledDecoder, context: CompiledContext) -> None:
+    With a trie and an admission the search finds the living children itself, for those beams it computes; without them
+    it is told which they are at every level.
+    """
+
+    def __init__(
+        self,
+        decoder: CompiledDecoder,
+        context: CompiledContext,
+        trie: CompiledTrie | None = None,
+        admitted: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """`admitted` [N] by item slot, with dead slots False; ValueError where the trie knows more items."""
+        if trie is not None and admitted is not None:
+            if len(admitted) < trie.end_slot:
+                raise ValueError(f"an admission of {len(admitted)} items, but the trie knows {trie.end_slot}")
+            admitted = np.ascontiguousarray(admitted)
         self._decoder, self._context = decoder, context
-        self._search = decoder.begin_search()
+        self._held = trie, admitted  # the library keeps their addresses
+        self._reads = trie is not None and admitted is not None
+        self._search = decoder.begin_search(trie, admitted)
         self._beams = 1
         self.skip_single = True  # a beam with one live child at the last level
         self.bound = True  # beams that can have no child among the best
@@ -227,24 +228,32 @@ class CompiledSearch:
         """Beams that ran through the network so far."""
         return self._decoder.computed(self._search)
 
-    def step(self, live: npt.NDArray[np.bool_], width: int, lift: npt.NDArray[np.float32] | None = None) -> Step:
+    @property
+    def masks_ns(self) -> int:
+        """What reading the trie took so far, the look at the admission included."""
+        return self._decoder.masks_ns(self._search)
+
+    def live_children(self, prefixes: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.bool_]:
+        """[W, K] as core.snapshot.Trie.live_children, where the search reads a trie; codes it lacks are dead."""
+        if not self._reads:
+            raise ValueError("a search without a trie and an admission knows no children")
+        return self._decoder.live_children(self._search, np.ascontiguousarray(prefixes), level)
+
+    def step(self, live: npt.NDArray[np.bool_] | None, width: int, lift: npt.NDArray[np.float32] | None = None) -> Step:
         """The best `width` children of all beams, or all live ones where there are fewer.
 
         In the words of kernels.reference: beam_step over masked_log_softmax of the decoder's logits.
 
         Args:
-            live: [W, K] whether each child of each beam may be taken.
+            live: [W, K] whether each child of each beam may be taken; None where the search has a trie to read.
             lift: [W, K] added to the log-probability a live child is ranked by. Of a beam's children none may have more
                 than the beam had at the level before; then nothing that could be ranked higher is left out.
         """
-        if live.shape != (self._beams, self._decoder.codes):
+        if live is None and not self._reads:
+            raise ValueError("a search without a trie and an admission must be told which children live")
+        if live is not None and live.shape != (self._beams, self._decoder.codes):
             raise ValueError(f"live is {live.shape}, expected {(self._beams, self._decoder.codes)}")
         effort = self.skip_single | self.bound << 1 | self.live_only << 2
         step = self._decoder.advance(self._search, self._context, live, lift, width, effort)
         self._beams = len(step.codes)
         return step
-
-
-def _checked(done: bool) -> None:
-    if not done:
-        raise MemoryError("the compiled decode found no memory")

@@ -6,7 +6,7 @@ from ctypes import POINTER, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-ABI = 3
+ABI = 4
 INSTRUCTION_SETS = {1: "AVX2", 2: "AVX-512"}
 
 floats = POINTER(c_float)
@@ -22,6 +22,16 @@ class ModelParts(ctypes.Structure):
         *((name, POINTER(c_void_p)) for name in ("prompt", "code", "head")),
         *((name, c_void_p) for name in ("input", "query")),
         *((name, floats) for name in ("token", "position", "level", "norm_scale", "norm_shift")),
+    )
+
+
+class TrieParts(ctypes.Structure):
+    """Mirrors the struct Trie of native.h."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("root", "ranges", "occupied", "keys", "slots", "sids")),
+        *((name, c_int64) for name in ("span", "first_span", "leaves")),
+        *((name, c_int32) for name in ("page", "codes", "levels")),
     )
 
 
@@ -42,7 +52,9 @@ _SIGNATURES = {
     "adgram_prefill_vectors": (c_int, (c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_void_p)),
     "adgram_search_new": (c_void_p, (c_void_p,)),
     "adgram_search_delete": (None, (c_void_p,)),
-    "adgram_search_begin": (None, (c_void_p,)),
+    "adgram_search_begin": (c_int, (c_void_p, POINTER(TrieParts), c_void_p, c_int64)),
+    "adgram_search_live": (None, (c_void_p, c_void_p, c_int, c_int, c_int, c_void_p)),
+    "adgram_search_masks_ns": (c_int64, (c_void_p,)),
     "adgram_search_computed": (c_int64, (c_void_p,)),
     "adgram_step": (c_int, (*(c_void_p,) * 6, c_int, c_int, *(c_void_p,) * 3)),
 }

@@ -72,7 +72,7 @@ auto guarded(Make make) -> decltype(make()) {
 
 #define ADGRAM_C extern "C" __attribute__((visibility("default")))
 
-ADGRAM_C int adgram_abi() { return 3; }
+ADGRAM_C int adgram_abi() { return 4; }
 ADGRAM_C int adgram_level() { return chosen_level; }
 // Chooses a lesser instruction set (for tests); returns the level that is now in force.
 ADGRAM_C int adgram_set_level(int level) {
@@ -181,18 +181,35 @@ ADGRAM_C Search* adgram_search_new(const Model* model) {
     });
 }
 ADGRAM_C void adgram_search_delete(Search* search) { delete search; }
-ADGRAM_C void adgram_search_begin(Search* search) {
-    search->level = 0;
-    search->beams = 1;
-    search->computed = 0;
-    search->parents[0].assign(1, 0);
-    search->codes.assign(1, 0);
-    search->log_probs.assign(1, 0.0f);
-    search->ranks.assign(1, 0.0f);
+// Afterwards the search stands before its first level. With a trie it reads the living children itself: the trie, its arrays
+// and `admitted` [items] must then stay until its last step.
+ADGRAM_C int adgram_search_begin(Search* search, const Trie* trie, const uint8_t* admitted, int64_t items) {
+    return guarded([&] {
+        search->level = 0;
+        search->beams = 1;
+        search->computed = search->masks_ns = 0;
+        search->parents[0].assign(1, 0);
+        search->codes.assign(1, 0);
+        search->log_probs.assign(1, 0.0f);
+        search->ranks.assign(1, 0.0f);
+        search->prefixes.assign(1, 0);
+        search->admission.trie = nullptr;
+        if (trie) {
+            const Stopwatch clock(search->masks_ns);
+            functions().admit(search->admission, *trie, admitted, items);
+        }
+        return 1;
+    });
 }
+// out [count, codes]: the living children of any prefixes of `level` codes, of a search that reads a trie.
+ADGRAM_C void adgram_search_live(Search* search, const int64_t* prefixes, int count, int level, int codes, uint8_t* out) {
+    const Stopwatch clock(search->masks_ns);
+    functions().live_children(search->admission, prefixes, count, level, codes, out);
+}
+ADGRAM_C int64_t adgram_search_masks_ns(const Search* search) { return search->masks_ns; }
 ADGRAM_C int64_t adgram_search_computed(const Search* search) { return search->computed; }
 
-// One level of a search: live [beams, K] bytes 0 or 1, lift [beams, K] or null; the outputs have room for `width`.
+// One level of a search: live [beams, K] bytes 0 or 1, or null where the search reads a trie; lift [beams, K] or null; the outputs have room for `width`.
 // effort: bits 1, 2, 4 for the three means of Effort. Returns the number of survivors, or -1 if it could not be done.
 ADGRAM_C int adgram_step(const Model* model, Workspace* space, const Context* context, Search* search, const uint8_t* live,
                          const float* lift, int width, int effort, int64_t* parents, int64_t* codes, float* log_probs) {

@@ -2,6 +2,7 @@
 // Letters as in kernels/reference.py: W beams, H heads, S suffix tokens, T context tokens, E head width, K codes, D width.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -96,6 +97,34 @@ struct Context {
     Buffer<float> profile;              // [query outputs]
 };
 
+// One version of a trie, in memory's own arrays (memory/buckets.py tells their layout); whoever searches keeps it alive.
+struct Trie {
+    const int32_t* root;    // [R] the page of every `page` buckets
+    const int32_t* ranges;  // [pages, page, 2] first leaf and count of each bucket
+    const uint8_t* occupied;  // [pages, page / 8] whether each bucket has a leaf, as bits, lowest first
+    const int64_t* keys;    // [leaves] packed semantic IDs
+    const int32_t* slots;   // [leaves + 3] item slots
+    const int32_t* sids;    // [items, levels] by item slot, or null
+    int64_t span;           // keys a bucket
+    int64_t first_span;     // keys under one first code
+    int64_t leaves;         // of this version: living items
+    int32_t page, codes, levels;
+};
+
+// What one request admits, in the form that is quickest to read.
+struct Admission {
+    enum Way { kEverything, kBytes, kBits, kThin };
+    const Trie* trie = nullptr;         // nullptr where the caller tells which children live
+    const uint8_t* admitted = nullptr;  // [items] bytes 0 or 1
+    int64_t items = 0;
+    Way way = kBytes;
+    std::vector<uint32_t> bits;    // by item slot, only kBits
+    std::vector<int64_t> keys;     // of the admitted items by first code, only kThin
+    std::vector<int32_t> groups;   // [codes + 1] where each first code's keys begin
+    std::vector<int64_t> thin;     // scratch of whoever fills these
+    std::vector<int32_t> codes, places;
+};
+
 // The beams of one search, and the keys and values of their own tokens.
 struct Search {
     int level = 0, beams = 1, widest = 0;
@@ -103,14 +132,28 @@ struct Search {
     std::vector<int> codes;                 // [W] newest code of each beam
     std::vector<float> log_probs;           // [W]
     std::vector<float> ranks;               // [W] log_prob + lift, best first
+    std::vector<int64_t> prefixes;          // [W] codes so far, packed as the trie packs them
+    Admission admission;
     std::vector<Buffer<float>> suffix;      // by level * layers + layer: [W, 2 D] keys then values
     int64_t computed = 0;                   // rows that ran through the network since the search began
+    int64_t masks_ns = 0;                   // what reading the trie took since then, the admission made ready included
+};
+
+// Adds the nanoseconds of its life to an account.
+class Stopwatch {
+   public:
+    explicit Stopwatch(int64_t& account) : account_(account), began_(std::chrono::steady_clock::now()) {}
+    ~Stopwatch() { account_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - began_).count(); }
+
+   private:
+    int64_t& account_;
+    std::chrono::steady_clock::time_point began_;
 };
 
 // Scratch space of one thread of decoding.
 struct Workspace {
     Buffer<float> x, qkv, mixed, hidden, scores, logits, scale, base_qkv, base_x;
-    Buffer<uint8_t> bytes;
+    Buffer<uint8_t> bytes, masks;
     Buffer<float> byte_scale;
     std::vector<int> rows;
     std::unique_ptr<class Pool> pool;
@@ -133,6 +176,8 @@ struct Effort {  // what exactness allows to skip; all on when serving, off to m
 struct Functions {
     void (*prefill_tokens)(const Model&, Workspace&, Context&, const int64_t* tokens, int count);
     void (*prefill_vectors)(const Model&, Workspace&, Context&, const float* vectors, int count);
+    void (*admit)(Admission&, const Trie&, const uint8_t* admitted, int64_t items);
+    void (*live_children)(const Admission&, const int64_t* prefixes, int count, int level, int codes, uint8_t* out);
     int (*step)(const Model&, Workspace&, const Context&, Search&, const uint8_t* live, const float* lift, int width,
                 Effort, Selected);
     void (*tabulate)(Model&);

@@ -3,6 +3,7 @@
 
 #include "attention.hpp"
 #include "select.hpp"
+#include "trie.hpp"
 
 namespace ADGRAM_SET {
 
@@ -178,31 +179,61 @@ inline void offer_rows(const Model& model, Workspace& space, const Search& searc
     }
 }
 
+// The masks of one level's beams: the caller's, or read from the trie for as many beams as are asked for.
+class Masks {
+   public:
+    Masks(Workspace& space, Search& search, const uint8_t* live, int codes) : search_(search), codes_(codes), live_(live) {
+        if (live) return;
+        space.masks.grow(static_cast<size_t>(search.beams) * codes);
+        live_ = own_ = space.masks.data();
+    }
+    const uint8_t* data() const { return live_; }
+    const uint8_t* of(int beam) const { return live_ + static_cast<size_t>(beam) * codes_; }
+    // Afterwards the masks of the first `beams` beams stand.
+    void until(int beams) {
+        if (!own_ || known_ >= beams) return;
+        const Stopwatch clock(search_.masks_ns);
+        live_children(search_.admission, search_.prefixes.data() + known_, beams - known_, search_.level, codes_, own_ + static_cast<size_t>(known_) * codes_);
+        known_ = beams;
+    }
+
+   private:
+    Search& search_;
+    int codes_, known_ = 0;
+    const uint8_t* live_;
+    uint8_t* own_ = nullptr;
+};
+
 constexpr int kChunk = 28;  // beams computed before the bound is looked at again; two full tiles
 
+// `live` is null where the search was told of its admission and reads the trie itself.
 inline int step(const Model& model, Workspace& space, const Context& context, Search& search, const uint8_t* live, const float* lift, int width, Effort effort, Selected out) {
     const int level = search.level, beams = search.beams, layers = static_cast<int>(model.code.size());
     const int codes = model.head[level]->outputs;
     const bool last = level == model.levels - 1;
     Best best(width);
-    std::vector<int64_t> counts(beams);
+    Masks masks(space, search, live, codes);
     space.rows.clear();
     for (int b = 0; b < beams; ++b) {
-        const uint8_t* mask = live + static_cast<size_t>(b) * codes;
-        counts[b] = count_live(mask, codes);
-        if (counts[b] == 1 && last && effort.skip_single) {
-            const int64_t place = static_cast<int64_t>(b) * codes + (std::find(mask, mask + codes, 1) - mask);
-            best.offer(search.log_probs[b], lift ? lift[place] : 0.0f, place);
-        } else if (counts[b] > 0) {
-            space.rows.push_back(b);
+        if (last && effort.skip_single) {
+            masks.until(beams);
+            const uint8_t* mask = masks.of(b);
+            const int64_t count = count_live(mask, codes);
+            if (count == 1) {
+                const int64_t place = static_cast<int64_t>(b) * codes + (std::find(mask, mask + codes, 1) - mask);
+                best.offer(search.log_probs[b], lift ? lift[place] : 0.0f, place);
+            }
+            if (count <= 1) continue;
         }
+        space.rows.push_back(b);
     }
     for (int l = 0; l < layers; ++l) search.suffix[level * layers + l].grow(static_cast<size_t>(beams) * row_stride(2 * model.width));
     if (model.shared && level == 0) {
         const long ldl = row_stride(codes);
         space.logits.grow(ldl);
         std::memcpy(space.logits.data(), context.logits.data(), codes * sizeof(float));
-        if (!space.rows.empty()) offer_children(space.logits.data(), live, lift, codes, 0.0f, 0, best);
+        masks.until(1);
+        if (count_live(masks.data(), codes)) offer_children(space.logits.data(), masks.data(), lift, codes, 0.0f, 0, best);
     } else if (!space.rows.empty()) {
         prepare_level(model, space, context, level);
         const int total = static_cast<int>(space.rows.size());
@@ -215,11 +246,12 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
                 to = std::min(total, from + kChunk);
                 if (total - to < kChunk / 2) to = total;
             }
+            masks.until(space.rows[to - 1] + 1);
             int64_t alive = 0;
-            for (int i = from; i < to; ++i) alive += counts[space.rows[i]];
+            for (int i = from; i < to; ++i) alive += count_live(masks.of(space.rows[i]), codes);
             const bool few = effort.live_only && alive * 16 < static_cast<int64_t>(to - from) * codes;
             decode_rows(model, space, context, search, space.rows.data() + from, to - from);
-            offer_rows(model, space, search, live, lift, space.rows.data() + from, to - from, few, best);
+            offer_rows(model, space, search, masks.data(), lift, space.rows.data() + from, to - from, few, best);
             search.computed += to - from;
             from = to;
         }
@@ -238,6 +270,11 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
         out.parents[i] = parents[i];
         out.codes[i] = search.codes[i];
         out.log_probs[i] = search.log_probs[i];
+    }
+    if (search.admission.trie) {
+        std::vector<int64_t> prefixes(found);
+        for (int i = 0; i < found; ++i) prefixes[i] = search.prefixes[parents[i]] * search.admission.trie->codes + search.codes[i];
+        search.prefixes = std::move(prefixes);
     }
     search.parents[level + 1] = std::move(parents);
     search.beams = found;

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from adgram.kernels.native import library
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder
+from adgram.kernels.native.trie import CompiledTrie
 from adgram.memory.trie import SortedTrie
 
 from .naive_transformer import random_weights, search
@@ -94,6 +95,58 @@ def test_what_is_skipped_never_changes_the_answer(instruction_set, seed, width, 
     assert len(quick) == min(width, len(expected)) or len(expected) > width
     if 0 < len(expected) <= width:
         assert np.exp(list(quick.values())).sum() == pytest.approx(1, abs=1e-4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 10_000), items=st.integers(1, 900), levels=st.integers(1, 4), codes=st.sampled_from([3, 7, 16]),
+    base=st.sampled_from([7, 16, 40]), share=st.sampled_from([0.0, 0.005, 0.02, 0.5, 0.97, 1.0]),
+    changes=st.integers(0, 60), told=st.booleans(), width=st.integers(1, 40),
+)  # fmt: skip
+def test_a_search_that_walks_the_trie_finds_what_one_told_of_it_finds(
+    instruction_set, seed, items, levels, codes, base, share, changes, told, width
+):
+    """Every way to read an admission, fresh and much changed tries, other numbers of codes than the decoder's: one
+    answer, to the bit."""
+    rng = np.random.default_rng(seed)
+    sids = rng.integers(0, base, (items + changes, levels)).astype(np.int32)
+    trie = SortedTrie.empty(base).inserted(sids[:items], np.arange(items, dtype=np.int32))
+    for slot in range(items, items + changes):
+        trie = trie.inserted(sids[slot : slot + 1], np.array([slot], np.int32))
+    dead = np.flatnonzero(rng.random(len(sids)) < 0.1).astype(np.int32)
+    trie = trie.removed(sids[dead], dead)
+    admitted = (rng.random(len(sids)) < share) & ~np.isin(np.arange(len(sids)), dead)
+    weights = random_weights(
+        seed, layers=1, heads=2, head_width=4, feed=8, longest=4, levels=levels, codes=codes, scale=2.0
+    )
+    decoder = CompiledDecoder(weights)
+    context = decoder.read_tokens(rng.integers(0, len(weights.token), 4))
+    walking = decoder.search(context, CompiledTrie(trie.beside(sids).buckets if told else trie.buckets), admitted)
+    asking, prefixes = decoder.search(context), np.zeros(1, np.int64)
+    for level in range(levels):
+        live = trie.live_children(prefixes, level, admitted)[:, :codes]
+        live = np.pad(live, ((0, 0), (0, codes - live.shape[1])))
+        assert np.array_equal(walking.live_children(prefixes, level), live)
+        step, found = asking.step(live, width), walking.step(None, width)
+        assert np.array_equal(step.parents, found.parents)
+        assert np.array_equal(step.codes, found.codes)
+        assert np.array_equal(step.log_probs, found.log_probs)
+        prefixes = prefixes[step.parents] * base + step.codes
+        if not len(step.codes):
+            break
+    assert walking.computed == asking.computed
+
+
+def test_a_search_that_walks_needs_an_admission_of_all_items_and_one_that_does_not_is_told():
+    """Both misuses are told of, since the library would read what is not there."""
+    weights = random_weights(1, layers=1, heads=1, head_width=4, feed=8, longest=4, levels=2, codes=5)
+    decoder = CompiledDecoder(weights)
+    trie = SortedTrie.empty(5).inserted(np.zeros((3, 2), np.int32), np.arange(3, dtype=np.int32))
+    context = decoder.read_tokens(np.zeros(1, np.int64))
+    with pytest.raises(ValueError, match="2 items, but the trie knows 3"):
+        decoder.search(context, CompiledTrie(trie.buckets), np.ones(2, np.bool_))
+    with pytest.raises(ValueError, match="must be told"):
+        decoder.search(context).step(None, 4)
 
 
 def test_a_context_can_be_read_by_many_searches_and_longer_ones_leave_no_trace(instruction_set):
