@@ -31,7 +31,8 @@ from .wording import KeptWords, Wording, vectors_of
 from .worth import below, worths_of
 
 UNSCORED = "no item has a score that is a number"
-WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)  # of the beams of a request alone, as others wait
+WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25, 0.125)  # of the beams of a request alone, as others wait ...
+FEWEST_BEAMS = 8  # ... though no fewer
 _Matched = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]  # slots [M] to how they match
 # Stands before a level of the search at each `yield`, and ends with the candidates or the reason why there are none.
 _Course = Generator[None, int, tuple[Candidate, ...] | str]
@@ -138,12 +139,13 @@ class GenerativeProposer:
 
     @property
     def shape(self) -> StepShape:
-        """The history is the prompt; every level may be searched with as little as a quarter of the beams."""
+        """The history is the prompt; every level may be searched with as little as an eighth of the beams."""
         shape, config = self._decoder.shape, self._config
+        fewest = min(FEWEST_BEAMS, config.beam_width)
         return StepShape(
             levels=shape.levels if config.decoder else 0,
             prompt_rows=1 + min(config.history_length, shape.history_length),
-            widths=tuple(dict.fromkeys(max(1, round(config.beam_width * share)) for share in WIDTH_SHARES)),
+            widths=tuple(dict.fromkeys(max(fewest, round(config.beam_width * share)) for share in WIDTH_SHARES)),
         )
 
     def begin(self, context: ProposalContext) -> _ProposalInSteps:

@@ -7,7 +7,8 @@ arrives waits no longer than that. The scheduler only decides; whoever runs it d
 - Admission by deadline: a request is refused at once if, even with the narrowest beams for all, it or a request
   accepted before it would be late. None that was accepted is late while steps cost no more than was said.
 - Admission by beam rows: a prompt is read only while the beams of all requests begun leave room for its own.
-- Load-aware width: the widest beam for which everything accepted stays in time and the queue drains soon enough.
+- Load-aware width: the widest beam for which everything accepted stays in time and the queue drains soon enough; the
+  widest of all for whoever is alone.
 """
 
 from bisect import bisect
@@ -24,15 +25,15 @@ WORTH_NARROWING = 0.9  # a queue is not made shorter by narrow beams that save l
 class SchedulerConfig:
     """How the scheduler shares one thread."""
 
-    widths: tuple[int, ...] = (128, 96, 64, 48, 32)  # beams a request may get, widest first
-    iteration_rows: int = 160  # beams and prompt tokens of one iteration; one step is always taken
+    widths: tuple[int, ...] = (128, 96, 64, 48, 32, 16)  # beams a request may get, widest first
+    iteration_rows: int = 96  # beams and prompt tokens of one iteration; one step is always taken
     rows_in_flight: int = 512  # beams of all requests begun and not finished, counted at the widest
-    backlog: float = 1.0  # a width is too wide if, kept by all, the queue took as long as this many of the widest
+    backlog: float = 0.75  # with others: a width is too wide if, kept by all, they took as long as this many widest
 
     @classmethod
     def of(cls, widths: Sequence[int]) -> "SchedulerConfig":
         """The same proportions for other beams."""
-        return cls(tuple(widths), round(1.25 * widths[0]), 4 * widths[0])
+        return cls(tuple(widths), round(0.75 * widths[0]), 4 * widths[0])
 
 
 @dataclass(slots=True)
@@ -145,9 +146,10 @@ class FixedStepScheduler:
         costs, widths = self._costs, self._config.widths
         whole_ms = costs.rest(PROMPT, widths[0])
         saves = costs.rest(PROMPT, self._narrowest) < WORTH_NARROWING * whole_ms
+        free = len(self._flights) == 1 or not saves
         most_ms = self._config.backlog * whole_ms
         for width in widths:
-            drains = not saves or sum(costs.rest(each.level, width) for each in self._flights) <= most_ms
+            drains = free or sum(costs.rest(each.level, width) for each in self._flights) <= most_ms
             if drains and self._in_time(levels, spent_ms + costs.of(flight.level, width)):
                 return width
         return self._narrowest

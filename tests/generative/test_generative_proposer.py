@@ -284,7 +284,7 @@ def test_proposals_made_side_by_side_are_those_made_alone():
 
 def test_narrow_steps_find_admitted_items_too():
     """Whatever widths its levels get, a proposal keeps the Proposer's contract."""
-    proposer = random_proposer(4, beam_width=8)
+    proposer = random_proposer(4, beam_width=32)
     snapshot = snapshot_of(random_items(4, 60))
     context = context_of(snapshot, ("i1",), {f"i{n}" for n in range(0, 60, 3)})
     steps, widths = proposer.begin(context), iter((8, 2, 4, 2))
@@ -292,7 +292,8 @@ def test_narrow_steps_find_admitted_items_too():
         pass
     assert proposal.candidates
     assert {each.item_id for each in proposal.candidates} <= {f"i{n}" for n in range(0, 60, 3)}
-    assert proposer.shape.widths == (8, 6, 4, 3, 2)
+    assert proposer.shape.widths == (32, 24, 16, 12, 8)
+    assert random_proposer(4, beam_width=3).shape.widths == (3,)
 
 
 def test_a_late_proposer_says_so():

@@ -77,7 +77,7 @@ def test_beams_are_wide_when_alone_and_narrow_under_load():
         for step in scheduler.plan():
             widths += [step.width] if step.level != PROMPT else []
             scheduler.done(step)
-    assert widths[0] == 32
+    assert widths[0] == min(SchedulerConfig().widths)
     assert widths[-1] == 128
     assert widths == sorted(widths)
 
@@ -86,7 +86,7 @@ def test_a_request_that_would_be_late_or_make_another_late_is_refused():
     """Refusal comes at once, and the one that was there first is served."""
     clock = ManualClock()
     scheduler = FixedStepScheduler(COSTS, SchedulerConfig(), clock)
-    shortest = COSTS.rest(PROMPT, 32)
+    shortest = COSTS.rest(PROMPT, min(SchedulerConfig().widths))
     assert not scheduler.submit(flight(1, clock, shortest - 0.1))
     assert scheduler.submit(flight(2, clock, shortest + 0.1))
     assert not scheduler.submit(flight(3, clock, shortest + 0.05))  # it would go first
@@ -124,7 +124,7 @@ def test_a_flight_that_leaves_makes_room():
     """Given up between its steps, it takes neither its planned step nor anybody's time any more."""
     clock = ManualClock()
     scheduler = FixedStepScheduler(COSTS, SchedulerConfig(), clock)
-    shortest = COSTS.rest(PROMPT, 32)
+    shortest = COSTS.rest(PROMPT, min(SchedulerConfig().widths))
     first = flight(1, clock, shortest + 0.1)
     assert scheduler.submit(first)
     scheduler.plan()
