@@ -8,7 +8,7 @@ import torch
 from transformer import PlainSearch, PlainTransformer, Shape
 
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder
-from adgram.kernels.native.trie import CompiledTrie
+from adgram.kernels.native.trie import Admitted, CompiledTrie
 from adgram.memory.trie import SortedTrie
 
 
@@ -27,7 +27,7 @@ class Catalogue:
     def of(cls, shape: Shape, sids: npt.NDArray[np.int32]) -> "Catalogue":
         trie = SortedTrie.empty(shape.codes).inserted(sids, np.arange(len(sids), dtype=np.int32))
         percent = np.random.default_rng(1).random(len(sids)) < 0.01
-        walked = CompiledTrie(trie.beside(sids).buckets)
+        walked = CompiledTrie(trie.beside(sids).arrays)
         return cls(shape, sids, trie, walked, np.ones(len(sids), dtype=bool), percent)
 
 
@@ -36,7 +36,7 @@ class Outcome:
     keys: npt.NDArray[np.int64]  # [W] packed IDs, best first
     log_probs: npt.NDArray[np.floating]  # [W]
     computed: int = 0  # rows that ran through the network after the prompt
-    masks_ms: float = 0.0  # the look at the admission and all reading of the trie
+    masks_ms: float = 0.0  # wall: the look at the admission and all reading of the trie; 0 where the head is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def ours(
     """Our search over a context; a full head is told masks widened to the codes of all levels."""
     base, full = catalogue.shape.codes, decoder.codes > catalogue.shape.codes
     admitted = catalogue.everything if admitted is None else admitted
-    run = decoder.search(context) if full else decoder.search(context, catalogue.walked, admitted)
+    run = decoder.search(context, None if full else Admitted(catalogue.walked, admitted))
     run.skip_single, run.bound, run.live_only = means.skip_single, means.bound, means.live_only
     prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
     for level in range(levels or decoder.levels):

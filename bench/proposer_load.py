@@ -18,6 +18,7 @@ from adgram.core.clock import NS_PER_MS, Clock, Deadline, ManualClock, SystemClo
 from adgram.generative.costs import PROMPT, StepCosts
 from adgram.generative.scheduler import FixedStepScheduler, Flight, SchedulerConfig
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder, CompiledSearch
+from adgram.kernels.native.trie import Admitted
 
 LOAD = 0.7
 TIMEOUT_MS = 100.0
@@ -84,7 +85,9 @@ class RealWorker:
         request = self._open.setdefault(number, Request())
         if level == PROMPT:
             request.context = bench.fp32.read_tokens(bench.prompt(number))
-            request.run = bench.fp32.search(request.context, bench.catalogue.walked, bench.catalogue.everything)
+            request.run = bench.fp32.search(
+                request.context, Admitted(bench.catalogue.walked, bench.catalogue.everything)
+            )
             return
         assert request.run is not None
         request.run.step(None, width)
@@ -249,10 +252,10 @@ def recall(bench: Searchable, widths: npt.NDArray[np.int64]) -> float:
     turn.
     """
     assert bench.answers is not None
-    trie, hits = bench.catalogue.trie, 0
+    trie, everything, hits = bench.catalogue.trie, bench.catalogue.everything, 0
     asked = bench.histories[:JUDGED]
     for number, history in enumerate(asked):
-        run = bench.fp32.search(bench.fp32.read_tokens(history), bench.catalogue.walked, bench.catalogue.everything)
+        run = bench.fp32.search(bench.fp32.read_tokens(history), Admitted(bench.catalogue.walked, everything))
         prefixes = np.zeros(1, dtype=np.int64)
         for width in widths[number % len(widths)].tolist():
             step = run.step(None, width)

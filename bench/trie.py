@@ -16,7 +16,7 @@ from transformer import Shape, packed, random_transformer
 
 from adgram.kernels.native.decoder import CompiledDecoder
 from adgram.kernels.native.library import load
-from adgram.kernels.native.trie import CompiledTrie
+from adgram.kernels.native.trie import Admitted, CompiledTrie
 from adgram.memory.trie import SortedTrie
 
 SEED, REPEATS, UPDATES, WIDTH, BAR_SHARE = 0, 15, 5_000, 32, 0.005
@@ -124,10 +124,10 @@ def _walked_ms(
 ) -> float:
     """What reading the trie takes within the calls of a compiled search, the look at the admission included."""
     shape = Shape(layers=1, width=8, heads=1, feed=8, prompt=1, levels=size.levels, codes=size.codes)
-    decoder, walked, took = CompiledDecoder(packed(random_transformer(shape, SEED))), CompiledTrie(trie.buckets), []
+    decoder, walked, took = CompiledDecoder(packed(random_transformer(shape, SEED))), CompiledTrie(trie.arrays), []
     context = decoder.read_tokens(np.zeros(1, np.int64))
     for _ in range(REPEATS):
-        search = decoder.search(context, walked, admitted)
+        search = decoder.search(context, Admitted(walked, admitted))
         for level, prefixes in levels:
             live = search.live_children(prefixes, level)
             assert np.array_equal(live, trie.live_children(prefixes, level, admitted))

@@ -71,7 +71,7 @@ class Nearest:
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
+class TrieArrays:
     """One version of a trie as its arrays, for whoever walks it without asking Python for every level.
 
     Leaves are ordered by semantic ID, then by slot, and lie in buckets of `span` keys each; bucket b is entry b mod S
@@ -82,8 +82,10 @@ class Buckets:
     ranges: npt.NDArray[np.int32]  # [pages, S, 2] first leaf and count of each bucket
     occupied: npt.NDArray[np.uint8]  # [pages, S / 8] whether each bucket has a leaf, as bits, lowest first
     keys: npt.NDArray[np.int64]  # [leaves] semantic IDs as base-K digits
-    slots: npt.NDArray[np.int32]  # [leaves + 3] item slots; the last three are room for looks without a question
-    sids: npt.NDArray[np.int32] | None  # [N, L] by item slot, where the trie was told; read for living items only
+    slots: npt.NDArray[
+        np.int32
+    ]  # [leaves + 3] item slots; what lies behind a bucket may be looked at, but says nothing
+    sids: npt.NDArray[np.int32] | None  # [N, L] by item slot, where the trie was told; read for admitted items only
     count: int  # P, leaves of this version
     span: int  # keys a bucket
     codes_per_level: int  # K
@@ -125,7 +127,7 @@ class Trie(Protocol):
         Args:
             prefixes: [W] each beam's first `level` codes packed as base-K digits (0 at level 0).
             level: how many codes the prefixes hold.
-            admitted: [N] by item slot.
+            admitted: [N] by item slot, with dead slots False.
         """
         ...
 
@@ -141,7 +143,7 @@ class Trie(Protocol):
         ...
 
     @property
-    def buckets(self) -> Buckets:
+    def arrays(self) -> TrieArrays:
         """The same leaves as arrays."""
         ...
 

@@ -91,7 +91,7 @@ def steps(
     item below can be ranked higher than that, since log-probabilities only fall on the way down (an admissible bound).
 
     Args:
-        admitted: [N] by item slot.
+        admitted: [N] by item slot, with dead slots False.
         worth: finite exactly where `admitted` leaves a child alive. A worth of zeros changes nothing.
         leaves: the trie's, under `admitted`, on the decoder's device: read instead of the trie where no worth is given.
     """

@@ -14,7 +14,7 @@ from ..kernels.ops import Ops
 
 def has_leaves(trie: object) -> TypeGuard[Trie]:
     """Whether a trie can hand out its leaves in order, as those that serve can."""
-    return hasattr(type(trie), "keys")
+    return hasattr(type(trie), "arrays")
 
 
 @dataclass(frozen=True, slots=True)

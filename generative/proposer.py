@@ -31,8 +31,8 @@ from .wording import KeptWords, Wording, vectors_of
 from .worth import below, worths_of
 
 UNSCORED = "no item has a score that is a number"
-WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25, 0.125)  # of the beams of a request alone, as others wait ...
-FEWEST_BEAMS = 8  # ... though no fewer
+WIDTH_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25, 0.125)  # of the beams of a request alone, as others wait
+FEWEST_BEAMS = 8  # however many wait: fewer find less than a list of ten shows
 _Matched = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]  # slots [M] to how they match
 # Stands before a level of the search at each `yield`, and ends with the candidates or the reason why there are none.
 _Course = Generator[None, int, tuple[Candidate, ...] | str]
@@ -139,7 +139,7 @@ class GenerativeProposer:
 
     @property
     def shape(self) -> StepShape:
-        """The history is the prompt; every level may be searched with as little as an eighth of the beams."""
+        """The history is the prompt; a level may be searched with an eighth of the beams, but no fewer than eight."""
         shape, config = self._decoder.shape, self._config
         fewest = min(FEWEST_BEAMS, config.beam_width)
         return StepShape(

@@ -1,6 +1,7 @@
 """A history read once, and searched: by PyTorch on any device, or by the compiled decode on a CPU."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy.typing as npt
 import torch
 
 from ..core.clock import Deadline
-from ..kernels.native.decoder import CompiledContext, CompiledDecoder
-from ..kernels.native.trie import CompiledTrie
+from ..core.snapshot import Trie
+from ..kernels.native.decoder import CompiledContext, CompiledDecoder, CompiledSearch, Step
+from ..kernels.native.trie import Admitted, CompiledTrie
 from ..kernels.ops import ops_for
 from .beam import Beams, Branches, Search, Worth, searched, steps
 from .compiled import compiled_decoder
@@ -31,7 +33,7 @@ class Reading(Protocol):
     def steps(
         self, trie: Branches, admitted: npt.NDArray[np.bool_], deadline: Deadline, worth: Worth | None = None
     ) -> Search:
-        """See beam.steps."""
+        """See beam.steps. `admitted` [N] has dead slots False."""
         ...
 
     def search(
@@ -105,18 +107,16 @@ class CompiledReader:
 
     def __init__(self, decoder: CompiledDecoder) -> None:
         self.decoder = decoder
-        self._trie: tuple[Branches, CompiledTrie] | None = None  # the newest that was searched
+        self._trie: tuple[Trie, CompiledTrie] | None = None  # the newest that was searched
 
     def read(self, vectors: npt.NDArray[np.float32]) -> "CompiledReading":
         return CompiledReading(self, self.decoder.read_vectors(vectors))
 
-    def walked(self, trie: Branches) -> CompiledTrie | None:
-        """The trie as the compiled decode walks it; None where it is one of training, which must be asked."""
-        if not has_leaves(trie):
-            return None
+    def walked(self, trie: Trie) -> CompiledTrie:
+        """The trie as the compiled decode walks it; the newest is kept, and with it that version's leaves."""
         newest = self._trie
         if newest is None or newest[0] is not trie:
-            newest = self._trie = trie, CompiledTrie(trie.buckets)
+            newest = self._trie = trie, CompiledTrie(trie.arrays)
         return newest[1]
 
 
@@ -136,36 +136,59 @@ class CompiledReading(Reading):
 
         Memory's trie is walked within these calls; training's, and any by worth, is asked before each.
         """
-        levels = trie.levels
-        nothing = np.empty((0, levels), dtype=np.int64)
-        if levels == 0 or not admitted.any():
-            return Beams(nothing, np.empty(0))
+        if trie.levels == 0 or not admitted.any():
+            return Beams(np.empty((0, trie.levels), dtype=np.int64), np.empty(0))
         decoder = self.reader.decoder
-        walked = self.reader.walked(trie) if worth is None else None
-        run = decoder.search(self.context, walked, admitted)
-        codes = np.empty((1, 0), dtype=np.int64)  # [W, level]
-        prefixes, log_probs = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)  # [W]
-        for level in range(levels):
-            width = yield
-            if deadline.remaining_ms <= 0:
-                return Beams(nothing, np.empty(0), late=True)
-            live = lift = None
-            if walked is None:
-                lift = None if worth is None else worth(prefixes, level)
-                live = trie.live_children(prefixes, level, admitted) if lift is None else np.isfinite(lift)
-            base = 0 if live is None else live.shape[1]  # the trie's own K, in which it packs prefixes
-            step = run.step(_fitted(live, decoder.codes), width, _fitted(lift, decoder.codes))
-            if len(step.codes) == 0:
-                return Beams(nothing, np.empty(0))
-            codes = np.column_stack((codes[step.parents], step.codes))
-            prefixes, log_probs = prefixes[step.parents] * base + step.codes, step.log_probs
-        return Beams(codes, log_probs.astype(np.float64))
+        if worth is None and has_leaves(trie):
+            run = decoder.search(self.context, Admitted(self.reader.walked(trie), admitted))
+            return (yield from _beams(trie.levels, deadline, lambda width: run.step(None, width)))
+        asked = _Asked(decoder.search(self.context), decoder.codes, trie, admitted, worth)
+        return (yield from _beams(trie.levels, deadline, asked.step))
 
 
-def _fitted(children: npt.NDArray[Number] | None, codes: int) -> npt.NDArray[Number] | None:
+def _beams(levels: int, deadline: Deadline, step: Callable[[int], Step]) -> Search:
+    """What the steps of a search find, level by level."""
+    codes = np.empty((1, 0), dtype=np.int64)  # [W, level]
+    log_probs = np.zeros(1, dtype=np.float32)  # [W]
+    nothing = np.empty((0, levels), dtype=np.int64)
+    for _ in range(levels):
+        width = yield
+        if deadline.remaining_ms <= 0:
+            return Beams(nothing, np.empty(0), late=True)
+        best = step(width)
+        if len(best.codes) == 0:
+            return Beams(nothing, np.empty(0))
+        codes, log_probs = np.column_stack((codes[best.parents], best.codes)), best.log_probs
+    return Beams(codes, log_probs.astype(np.float64))
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Steps of a search that is told which children live, by a trie that is asked before each."""
+
+    run: CompiledSearch
+    codes: int  # K of the decoder
+    trie: Branches
+    admitted: npt.NDArray[np.bool_]  # [N]
+    worth: Worth | None
+    prefixes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))  # [W]
+    level: int = 0
+
+    def step(self, width: int) -> Step:
+        if self.worth is None:
+            lift, live = None, self.trie.live_children(self.prefixes, self.level, self.admitted)
+        else:
+            lift = self.worth(self.prefixes, self.level)
+            live = np.isfinite(lift)
+            lift = _fitted(lift, self.codes)
+        best = self.run.step(_fitted(live, self.codes), width, lift)
+        # The trie packs prefixes in its own K.
+        self.prefixes, self.level = self.prefixes[best.parents] * live.shape[1] + best.codes, self.level + 1
+        return best
+
+
+def _fitted(children: npt.NDArray[Number], codes: int) -> npt.NDArray[Number]:
     """[W, K] as the decoder counts codes: a trie of few items may know fewer of them, which then are False or 0."""
-    if children is None:
-        return None
     beams, base = children.shape
     if base == codes:
         return children

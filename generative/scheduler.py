@@ -26,14 +26,18 @@ class SchedulerConfig:
     """How the scheduler shares one thread."""
 
     widths: tuple[int, ...] = (128, 96, 64, 48, 32, 16)  # beams a request may get, widest first
-    iteration_rows: int = 96  # beams and prompt tokens of one iteration; one step is always taken
+    # Beams and prompt tokens of one iteration; one step is always taken. On one thread of a CPU two requests in one
+    # product gain nothing, so few share one: a wide step beside another only makes the more urgent one wait.
+    iteration_rows: int = 96
     rows_in_flight: int = 512  # beams of all requests begun and not finished, counted at the widest
-    backlog: float = 0.75  # with others: a width is too wide if, kept by all, they took as long as this many widest
+    backlog: float = 0.75  # of a widest request: beams are narrowed until all in flight take no longer than this
 
     @classmethod
     def of(cls, widths: Sequence[int]) -> "SchedulerConfig":
         """The same proportions for other beams."""
-        return cls(tuple(widths), round(0.75 * widths[0]), 4 * widths[0])
+        usual = cls()
+        share = widths[0] / usual.widths[0]
+        return cls(tuple(widths), round(share * usual.iteration_rows), round(share * usual.rows_in_flight))
 
 
 @dataclass(slots=True)

@@ -19,9 +19,8 @@ Slots = npt.NDArray[np.int32]
 Table = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.uint8]
 
-AT_ONCE = (
-    3  # leaves of a bucket looked at without asking whether there are so many: `slots` has as many more at its end
-)
+AT_ONCE = 3  # leaves of a bucket that compiled readers look at without asking whether there are so many: `slots` has as
+# many more at its end, and what lies behind a bucket may just be being written
 NO_PAGES, NO_LEAVES = -1, -2  # the answers of `insert` and `remove` when there is no room
 
 
@@ -225,43 +224,6 @@ def _any(first: int, count: int, slots: Slots, admitted: npt.NDArray[np.bool_]) 
         if admitted[slots[leaf]]:
             return True
     return False
-
-
-@njit(cache=True, nogil=True)
-def live_buckets(
-    root: Table,
-    ranges: Table,
-    slots: Slots,
-    prefixes: Keys,
-    bits: npt.NDArray[np.uint8],
-    out: npt.NDArray[np.bool_],
-) -> None:
-    """As `live`, where every child is a bucket of one page, for admissions that nobody can foretell leaf by leaf.
-
-    Small buckets are looked at without a branch, and `bits` is the admission with eight items a byte, lowest bit first:
-    its leaves lie anywhere, so an eighth of the memory is what makes the looks cheap.
-    """
-    size, base, last = ranges.shape[1], out.shape[1], 8 * len(bits) - 1
-    for beam in range(len(prefixes)):
-        first = prefixes[beam] * base
-        page, entry = root[first // size], first % size
-        for code in range(base):
-            leaf, count = ranges[page, entry + code, 0], ranges[page, entry + code, 1]
-            # What lies behind a bucket is another's leaf, perhaps of an item that this admission does not know.
-            found = _bit(bits, min(slots[leaf], last)) & (count > 0)
-            found |= _bit(bits, min(slots[leaf + 1], last)) & (count > 1)
-            found |= _bit(bits, min(slots[leaf + 2], last)) & (count > 2)
-            more, end = leaf + AT_ONCE, leaf + count
-            while more < end and not found:
-                found |= _bit(bits, slots[more])
-                more += 1
-            out[beam, code] = found
-
-
-@njit(cache=True, nogil=True)
-def _bit(bits: npt.NDArray[np.uint8], slot: int) -> int:
-    bit: int = bits[slot >> 3] >> (slot & 7) & 1
-    return bit
 
 
 @njit(cache=True, nogil=True)

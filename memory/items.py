@@ -144,7 +144,8 @@ class Items:
             trie = trie.removed(self.sids.view[died], died)
             new = np.concatenate((known[now & ~stays], new))
         born = new[alive.view[new]]
-        return trie.inserted(sids.view[born], born).beside(sids.view)
+        trie = trie.inserted(sids.view[born], born)
+        return trie if trie is self.trie else trie.beside(sids.view)  # who keeps something by the trie keeps it
 
     def _shape(self, items: Iterable[EncodedItem | None]) -> tuple[int, int]:
         """(L, D) of the catalogue: the first item's."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.catalogue import SemanticId
-from ..core.snapshot import Buckets
+from ..core.snapshot import TrieArrays
 from . import buckets
 
 # More leaves than this share of all at once: one build is cheaper than as many copied buckets.
@@ -22,9 +22,6 @@ BUCKETS_PER_LEAF = 4  # the head is as deep as it can be with no more buckets th
 SLACK_LEAVES = 65_536  # room for changes at the least; half of all leaves where that is more
 SLACK_BYTES = 4_000_000  # room for changed pages
 KEY_BITS = 62
-MANY_BEAMS = 8  # whose children are worth an admission packed into bits
-SAMPLES = 256  # items asked whether they are admitted
-BROAD = 0.95  # the share of them from which on a child's first leaf decides nearly always
 
 
 @dataclass(slots=True)
@@ -34,11 +31,6 @@ class Pages:
     ranges: npt.NDArray[np.int32]  # [pages, S, 2] first leaf and count of each bucket
     occupied: npt.NDArray[np.uint8]  # [pages, S / 8] whether each bucket has a leaf, as bits, lowest first
     used: npt.NDArray[np.int32]  # [1]
-
-    @property
-    def tables(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        """As the loops of `buckets` are handed them."""
-        return self.ranges, self.occupied, self.used
 
 
 @dataclass(slots=True)
@@ -84,14 +76,26 @@ class SortedTrie:
         return self._leaves().slots
 
     @property
-    def buckets(self) -> Buckets:
-        return Buckets(
-            self.root, self.pages.ranges, self.pages.occupied, self.pool.keys, self.pool.slots, self.sids, self.count,
-            self.span, self.codes_per_level, self.levels, self.end_slot,
-        )  # fmt: skip
+    def arrays(self) -> TrieArrays:
+        return TrieArrays(
+            root=self.root,
+            ranges=self.pages.ranges,
+            occupied=self.pages.occupied,
+            keys=self.pool.keys,
+            slots=self.pool.slots,
+            sids=self.sids,
+            count=self.count,
+            span=self.span,
+            codes_per_level=self.codes_per_level,
+            levels=self.levels,
+            end_slot=self.end_slot,
+        )
 
     def beside(self, sids: npt.NDArray[np.int32]) -> "SortedTrie":
-        """The same trie, told the semantic IDs [N, L] by item slot: thin admissions are quicker read from there."""
+        """The same trie, told the semantic IDs [N, L] by item slot: thin admissions are quicker read from there.
+
+        A changed trie has forgotten them.
+        """
         return replace(self, sids=sids)
 
     def pack(self, sids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -107,13 +111,8 @@ class SortedTrie:
         out = np.zeros((len(prefixes), self.codes_per_level), np.bool_)
         if self.count:
             self._check(len(admitted))
-            child, pool, ranges = self._child_keys(level), self.pool, self.pages.ranges
-            buckets_of_one_page = child == self.span and self.codes_per_level <= ranges.shape[1]
-            if buckets_of_one_page and len(prefixes) >= MANY_BEAMS and not _broad(admitted):
-                bits = np.packbits(admitted, bitorder="little")
-                buckets.live_buckets(self.root, ranges, pool.slots, prefixes, bits, out)
-            else:
-                buckets.live(self.root, ranges, pool.keys, pool.slots, self.span, child, prefixes, admitted, out)
+            child, pool = self._child_keys(level), self.pool
+            buckets.live(self.root, self.pages.ranges, pool.keys, pool.slots, self.span, child, prefixes, admitted, out)
         return out
 
     def best_children(
@@ -183,12 +182,16 @@ class SortedTrie:
         """The trie after buckets.insert or buckets.remove of these leaves; None where the pool has no room for it."""
         pages, pool = self.pages, self.pool
         root = self.root.copy()
+
+        def done_on(pages: Pages, root: npt.NDArray[np.int32]) -> int:
+            tables = root, pages.ranges, pages.occupied, pages.used
+            return change(*tables, pool.keys, pool.slots, pool.used, self.span, keys, slots)
+
         with pool.lock:
-            done = change(root, *pages.tables, pool.keys, pool.slots, pool.used, self.span, keys, slots)
+            done = done_on(pages, root)
             if done == buckets.NO_PAGES:
-                pages = _paged(pages.ranges[self.root])
-                root = np.arange(len(root), dtype=np.int32)
-                done = change(root, *pages.tables, pool.keys, pool.slots, pool.used, self.span, keys, slots)
+                pages, root = _paged(pages.ranges[self.root]), np.arange(len(root), dtype=np.int32)
+                done = done_on(pages, root)
         if done < 0:
             return None
         count = self.count + done if change is buckets.insert else self.count - done
@@ -206,12 +209,6 @@ class SortedTrie:
         keys, slots = np.empty(self.count, np.int64), np.empty(self.count, np.int32)
         buckets.gather(self.root, self.pages.ranges, self.pool.keys, self.pool.slots, keys, slots)
         return _Leaves(keys, slots)
-
-
-def _broad(admitted: npt.NDArray[np.bool_]) -> bool:
-    """Whether nearly all of a few items here and there are admitted: which way is quicker, not what is answered."""
-    asked = admitted[:: max(1, len(admitted) // SAMPLES)]
-    return bool(np.count_nonzero(asked) >= BROAD * len(asked))
 
 
 @dataclass(frozen=True, slots=True)

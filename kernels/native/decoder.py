@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .handles import Handle, Stock, checked
 from .library import ModelParts, load
-from .trie import CompiledTrie
+from .trie import Admitted
 from .weights import Affine, Array, Block, HistoryDecoder, TokenDecoder, centred_rows
 
 
@@ -94,20 +94,22 @@ class CompiledDecoder:
         checked(done == 1)
         return CompiledContext(handle, len(vectors) + 1, profile)
 
-    def search(
-        self, context: CompiledContext, trie: CompiledTrie | None = None, admitted: npt.NDArray[np.bool_] | None = None
-    ) -> "CompiledSearch":
+    def search(self, context: CompiledContext, admitted: Admitted | None = None) -> "CompiledSearch":
         """A search over the context, before its first level; see CompiledSearch."""
-        return CompiledSearch(self, context, trie, admitted)
+        return CompiledSearch(self, context, admitted)
 
-    def begin_search(self, trie: CompiledTrie | None, admitted: npt.NDArray[np.bool_] | None) -> Handle:
-        """A search of the library's, at its beginning; it keeps the addresses of both, where they are given."""
+    def begin_search(self, admitted: Admitted | None) -> Handle:
+        """A search of the library's, at its beginning; it keeps the addresses of what is admitted."""
         search = self._searches.take()
-        if trie is None or admitted is None:
+        if admitted is None:
             begun = self._library.adgram_search_begin(search.address, None, None, 0)
         else:
-            address = admitted.__array_interface__["data"][0]  # half the time of `ctypes.data`, which is Python
-            begun = self._library.adgram_search_begin(search.address, trie.reference, address, len(admitted))
+            if admitted.trie.levels != self.levels:
+                raise ValueError(f"the trie has {admitted.trie.levels} levels, the decoder {self.levels}")
+            items = admitted.items
+            begun = self._library.adgram_search_begin(
+                search.address, admitted.trie.reference, items.ctypes.data, len(items)
+            )
         checked(begun == 1)
         return search
 
@@ -198,26 +200,16 @@ class CompiledDecoder:
 class CompiledSearch:
     """The beams of one request. Exact means may be switched off to measure what each brings; answers do not change.
 
-    With a trie and an admission the search finds the living children itself, for those beams it computes; without them
-    it is told which they are at every level.
+    With what is admitted of a trie the search finds the living children itself: of all beams at the last level, of
+    those that are computed before it. Without, it is told them at every level.
     """
 
-    def __init__(
-        self,
-        decoder: CompiledDecoder,
-        context: CompiledContext,
-        trie: CompiledTrie | None = None,
-        admitted: npt.NDArray[np.bool_] | None = None,
-    ) -> None:
-        """`admitted` [N] by item slot, with dead slots False; ValueError where the trie knows more items."""
-        if trie is not None and admitted is not None:
-            if len(admitted) < trie.end_slot:
-                raise ValueError(f"an admission of {len(admitted)} items, but the trie knows {trie.end_slot}")
-            admitted = np.ascontiguousarray(admitted)
+    def __init__(self, decoder: CompiledDecoder, context: CompiledContext, admitted: Admitted | None = None) -> None:
+        """ValueError where the trie is of another depth."""
         self._decoder, self._context = decoder, context
-        self._held = trie, admitted  # the library keeps their addresses
-        self._reads = trie is not None and admitted is not None
-        self._search = decoder.begin_search(trie, admitted)
+        self._admitted = admitted  # the library holds its addresses
+        self._search = decoder.begin_search(admitted)
+        self._level = 0
         self._beams = 1
         self.skip_single = True  # a beam with one live child at the last level
         self.bound = True  # beams that can have no child among the best
@@ -234,10 +226,13 @@ class CompiledSearch:
         return self._decoder.masks_ns(self._search)
 
     def live_children(self, prefixes: npt.NDArray[np.int64], level: int) -> npt.NDArray[np.bool_]:
-        """[W, K] as core.snapshot.Trie.live_children, where the search reads a trie; codes it lacks are dead."""
-        if not self._reads:
-            raise ValueError("a search without a trie and an admission knows no children")
-        return self._decoder.live_children(self._search, np.ascontiguousarray(prefixes), level)
+        """[W, K] as core.snapshot.Trie.live_children, where the search reads a trie; codes it lacks are dead.
+
+        For whoever checks or measures what a step finds.
+        """
+        if self._admitted is None:
+            raise ValueError("a search without a trie knows no children")
+        return self._decoder.live_children(self._search, np.ascontiguousarray(prefixes, dtype=np.int64), level)
 
     def step(self, live: npt.NDArray[np.bool_] | None, width: int, lift: npt.NDArray[np.float32] | None = None) -> Step:
         """The best `width` children of all beams, or all live ones where there are fewer.
@@ -249,11 +244,16 @@ class CompiledSearch:
             lift: [W, K] added to the log-probability a live child is ranked by. Of a beam's children none may have more
                 than the beam had at the level before; then nothing that could be ranked higher is left out.
         """
-        if live is None and not self._reads:
-            raise ValueError("a search without a trie and an admission must be told which children live")
+        if self._level == self._decoder.levels:
+            raise ValueError("the search has ended")
+        if (live is None) != (self._admitted is not None):
+            raise ValueError("a search is told which children live, or finds them in what is admitted of a trie")
         if live is not None and live.shape != (self._beams, self._decoder.codes):
             raise ValueError(f"live is {live.shape}, expected {(self._beams, self._decoder.codes)}")
+        if lift is not None and (live is None or lift.shape != live.shape):
+            raise ValueError(f"lift is {lift.shape}, expected the shape of live")
         effort = self.skip_single | self.bound << 1 | self.live_only << 2
         step = self._decoder.advance(self._search, self._context, live, lift, width, effort)
         self._beams = len(step.codes)
+        self._level += 1
         return step

@@ -33,7 +33,11 @@ class Stock:
 
     def take(self) -> Handle:
         """An object that comes back here when its handle dies; what it held before is still in it."""
-        return Handle(self._idle.pop() if self._idle else self._make(), self._give_back)
+        try:
+            address: int | None = self._idle.pop()
+        except IndexError:  # asked for and not tested before: another thread may take the last one
+            address = self._make()
+        return Handle(address, self._give_back)
 
     def _give_back(self, address: int) -> None:
         if len(self._idle) < KEPT_IDLE:

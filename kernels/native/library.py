@@ -6,7 +6,7 @@ from ctypes import POINTER, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 
-ABI = 4
+ABI = 5
 INSTRUCTION_SETS = {1: "AVX2", 2: "AVX-512"}
 
 floats = POINTER(c_float)
@@ -30,7 +30,7 @@ class TrieParts(ctypes.Structure):
 
     _fields_ = (
         *((name, c_void_p) for name in ("root", "ranges", "occupied", "keys", "slots", "sids")),
-        *((name, c_int64) for name in ("span", "first_span", "leaves")),
+        *((name, c_int64) for name in ("known", "span", "first_span", "leaves", "packed", "thin")),
         *((name, c_int32) for name in ("page", "codes", "levels")),
     )
 

@@ -72,7 +72,7 @@ auto guarded(Make make) -> decltype(make()) {
 
 #define ADGRAM_C extern "C" __attribute__((visibility("default")))
 
-ADGRAM_C int adgram_abi() { return 4; }
+ADGRAM_C int adgram_abi() { return 5; }
 ADGRAM_C int adgram_level() { return chosen_level; }
 // Chooses a lesser instruction set (for tests); returns the level that is now in force.
 ADGRAM_C int adgram_set_level(int level) {
@@ -182,7 +182,7 @@ ADGRAM_C Search* adgram_search_new(const Model* model) {
 }
 ADGRAM_C void adgram_search_delete(Search* search) { delete search; }
 // Afterwards the search stands before its first level. With a trie it reads the living children itself: the trie, its arrays
-// and `admitted` [items] must then stay until its last step.
+// and `admitted` [items] (bytes 0 or 1, dead items 0) must then stay until its last step.
 ADGRAM_C int adgram_search_begin(Search* search, const Trie* trie, const uint8_t* admitted, int64_t items) {
     return guarded([&] {
         search->level = 0;

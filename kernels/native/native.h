@@ -97,17 +97,20 @@ struct Context {
     Buffer<float> profile;              // [query outputs]
 };
 
-// One version of a trie, in memory's own arrays (memory/buckets.py tells their layout); whoever searches keeps it alive.
+// One version of a trie, in memory's own arrays (core.snapshot.TrieArrays); whoever searches keeps it alive.
 struct Trie {
     const int32_t* root;    // [R] the page of every `page` buckets
     const int32_t* ranges;  // [pages, page, 2] first leaf and count of each bucket
     const uint8_t* occupied;  // [pages, page / 8] whether each bucket has a leaf, as bits, lowest first
     const int64_t* keys;    // [leaves] packed semantic IDs
     const int32_t* slots;   // [leaves + 3] item slots
-    const int32_t* sids;    // [items, levels] by item slot, or null
+    const int32_t* sids;    // [known, levels] by item slot, or null; -1 where an item has none
+    int64_t known;          // items that `sids` tells of
     int64_t span;           // keys a bucket
     int64_t first_span;     // keys under one first code
     int64_t leaves;         // of this version: living items
+    int64_t packed;         // items up to which all of any admission is looked at
+    int64_t thin;           // admitted items up to which they may be read from their own side
     int32_t page, codes, levels;
 };
 
@@ -118,16 +121,16 @@ struct Admission {
     const uint8_t* admitted = nullptr;  // [items] bytes 0 or 1
     int64_t items = 0;
     Way way = kBytes;
-    std::vector<uint32_t> bits;    // by item slot, only kBits
-    std::vector<int64_t> keys;     // of the admitted items by first code, only kThin
-    std::vector<int32_t> groups;   // [codes + 1] where each first code's keys begin
-    std::vector<int64_t> thin;     // scratch of whoever fills these
-    std::vector<int32_t> codes, places;
+    std::vector<uint32_t> bits;         // by item slot, not kBytes
+    std::vector<int64_t> keys;          // of the admitted items by first code, only kThin
+    std::vector<int32_t> groups;        // [codes + 1] where each first code's keys begin
+    std::vector<int64_t> scratch;       // of whoever fills these
+    std::vector<int32_t> first_codes, places;
 };
 
 // The beams of one search, and the keys and values of their own tokens.
 struct Search {
-    int level = 0, beams = 1, widest = 0;
+    int level = 0, beams = 1;
     std::vector<std::vector<int>> parents;  // by level, [W] rows of the level before
     std::vector<int> codes;                 // [W] newest code of each beam
     std::vector<float> log_probs;           // [W]
@@ -152,7 +155,7 @@ class Stopwatch {
 
 // Scratch space of one thread of decoding.
 struct Workspace {
-    Buffer<float> x, qkv, mixed, hidden, scores, logits, scale, base_qkv, base_x;
+    Buffer<float> x, qkv, mixed, hidden, scores, logits, scale, base_x;
     Buffer<uint8_t> bytes, masks;
     Buffer<float> byte_scale;
     std::vector<int> rows;

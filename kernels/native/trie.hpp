@@ -5,12 +5,11 @@
 
 namespace ADGRAM_SET {
 
-constexpr int kAtOnce = 3;        // leaves of a bucket looked at without a branch; `slots` has as many more at its end
+constexpr int kAtOnce = 3;  // leaves of a bucket looked at without a branch; `slots` has as many more at its end
 // Of so many items asked whether they are admitted, so many are: then a child's first leaf decides nearly always.
 constexpr int kSamples = 64, kBroad = 61;
-constexpr int64_t kPacked = 1 << 18;  // items up to which all of any admission is looked at
-// An admission of no more than this share and number of items is read from the items' side: a few nanoseconds each.
-constexpr int64_t kThinShare = 12, kThinMost = 16'384;
+constexpr int64_t kThinShare = 12;  // a thin admission is no more than one item in so many
+constexpr int kSorted = 32;  // keys of one first code from which on they are sorted and searched, not walked
 
 // An admission that a sample calls broad is read as it is, byte by byte, without a look at all of it.
 inline bool broad(const uint8_t* admitted, int64_t items) {
@@ -31,48 +30,66 @@ inline int64_t pack_bits(const uint8_t* admitted, int64_t items, std::vector<uin
         count += __builtin_popcount(bits[w]);
     }
     uint32_t rest = 0;
-    for (int64_t slot = 32 * words; slot < items; ++slot) rest |= static_cast<uint32_t>(admitted[slot]) << (slot - 32 * words);
+    for (int64_t slot = 32 * words; slot < items; ++slot) rest |= static_cast<uint32_t>(admitted[slot] != 0) << (slot - 32 * words);
     bits[words] = rest;
     return count + __builtin_popcount(rest);
 }
 
-// The keys of the admitted items, grouped by their first code.
-inline void gather_thin(Admission& admission, int64_t count) {
+// Calls `use(slot)` for each admitted item whose semantic ID is known, until it returns false.
+template <class Use>
+inline void each_admitted(const Admission& admission, Use use) {
     const Trie& trie = *admission.trie;
-    std::vector<int64_t>& found = admission.thin;  // item slots, then keys
-    found.clear();
     for (size_t w = 0; w < admission.bits.size(); ++w)
         for (uint32_t word = admission.bits[w]; word; word &= word - 1) {
-            found.push_back(32 * w + __builtin_ctz(word));
-            __builtin_prefetch(trie.sids + found.back() * trie.levels);
+            const int64_t slot = 32 * static_cast<int64_t>(w) + __builtin_ctz(word);
+            if (slot >= trie.known || !use(slot)) return;
         }
-    admission.groups.assign(trie.codes + 1, 0);
-    admission.codes.resize(count);
-    for (int64_t i = 0; i < count; ++i) {
-        const int32_t* sid = trie.sids + found[i] * trie.levels;
-        int64_t key = 0;
-        for (int level = 0; level < trie.levels; ++level) key = key * trie.codes + sid[level];
-        ++admission.groups[sid[0] + 1];
-        admission.codes[i] = sid[0];
-        found[i] = key;
-    }
-    for (int code = 0; code < trie.codes; ++code) admission.groups[code + 1] += admission.groups[code];
-    admission.keys.resize(count);
-    admission.places.assign(admission.groups.begin(), admission.groups.end() - 1);
-    for (int64_t i = 0; i < count; ++i) admission.keys[admission.places[admission.codes[i]]++] = found[i];
 }
 
-// Afterwards the admission is ready for `live_children`. Its bytes and the trie's arrays must stay while it is used.
+// The keys of the admitted items, grouped by their first code. An item without a semantic ID (-1) is passed by.
+inline void gather_thin(Admission& admission, int64_t count) {
+    const Trie& trie = *admission.trie;
+    std::vector<int64_t>& found = admission.scratch;  // item slots, then keys
+    found.clear();
+    found.reserve(count);
+    each_admitted(admission, [&](int64_t slot) {
+        found.push_back(slot);
+        __builtin_prefetch(trie.sids + slot * trie.levels);
+        return true;
+    });
+    admission.groups.assign(trie.codes + 1, 0);
+    admission.first_codes.clear();
+    size_t kept = 0;
+    for (const int64_t slot : found) {
+        const int32_t* sid = trie.sids + slot * trie.levels;
+        int64_t key = 0;
+        for (int level = 0; level < trie.levels; ++level) key = key * trie.codes + sid[level];
+        if (sid[0] < 0) continue;
+        ++admission.groups[sid[0] + 1];
+        admission.first_codes.push_back(sid[0]);
+        found[kept++] = key;
+    }
+    for (int code = 0; code < trie.codes; ++code) admission.groups[code + 1] += admission.groups[code];
+    admission.keys.resize(kept);
+    admission.places.assign(admission.groups.begin(), admission.groups.end() - 1);
+    for (size_t i = 0; i < kept; ++i) admission.keys[admission.places[admission.first_codes[i]]++] = found[i];
+    for (int code = 0; code < trie.codes; ++code)
+        if (admission.groups[code + 1] - admission.groups[code] > kSorted)
+            std::sort(admission.keys.begin() + admission.groups[code], admission.keys.begin() + admission.groups[code + 1]);
+}
+
+// Afterwards the admission is ready for `live_children`. Its bytes and the trie's arrays must stay while it is used. Dead
+// items must not be admitted: their number is what tells everything from less.
 inline void admit(Admission& admission, const Trie& trie, const uint8_t* admitted, int64_t items) {
     admission.trie = &trie;
     admission.admitted = admitted;
     admission.items = items;
     admission.way = Admission::kBytes;
-    if (items > kPacked && broad(admitted, items)) return;
+    if (items > trie.packed && broad(admitted, items)) return;
     const int64_t count = pack_bits(admitted, items, admission.bits);
     if (count == trie.leaves) {
         admission.way = Admission::kEverything;
-    } else if (trie.sids && count <= kThinMost && count * kThinShare <= items) {
+    } else if (trie.sids && count <= trie.thin && count * kThinShare <= items) {
         gather_thin(admission, count);
         admission.way = Admission::kThin;
     } else {
@@ -80,7 +97,7 @@ inline void admit(Admission& admission, const Trie& trie, const uint8_t* admitte
     }
 }
 
-// Three ways to ask whether leaves are admitted. (Gathers of eight at once were twice as slow as these loops on Zen 5.)
+// Three ways to ask whether leaves are admitted. (Gathers of eight at once were tried: 67 us where these loops take 36.)
 struct ByBytes {
     const uint8_t* admitted;
     const int32_t* slots;
@@ -97,15 +114,17 @@ struct ByBytes {
 struct ByBits {
     const uint32_t* bits;
     const int32_t* slots;
-    int32_t last;  // what lies behind a bucket is another's leaf, perhaps of an item that this admission does not know
+    int32_t last;  // the greatest slot that this admission knows
     bool one(int leaf) const { return bits[slots[leaf] >> 5] >> (slots[leaf] & 31) & 1; }
     void fetch(int leaf) const { __builtin_prefetch(slots + leaf); }
-    // Nobody can foretell what a thinner admission says: the first leaves are looked at without a branch.
+    // Nobody can foretell what a thinner admission says: the first leaves are looked at without a branch. What lies behind a
+    // bucket is another's leaf, or one being written: it is read once, kept in bounds, and not counted.
     bool any_in(const int32_t* bucket) const {
         const int first = bucket[0], count = bucket[1];
         uint32_t found = 0;
         for (int i = 0; i < kAtOnce; ++i) {
-            const int32_t slot = std::min(slots[first + i], last);
+            const uint32_t told = static_cast<uint32_t>(__atomic_load_n(slots + first + i, __ATOMIC_RELAXED));
+            const uint32_t slot = std::min(told, static_cast<uint32_t>(last));
             found |= bits[slot >> 5] >> (slot & 31) & static_cast<uint32_t>(count > i);
         }
         for (int leaf = first + kAtOnce; leaf < first + count && !(found & 1); ++leaf) found |= one(leaf);
@@ -119,13 +138,6 @@ struct Everything {
     bool any_in(const int32_t* bucket) const { return bucket[1] > 0; }
 };
 
-// Writes eight bits as bytes 0 or 1.
-inline void put_eight(uint32_t bits, uint8_t* out) {
-    const uint64_t apart = (bits * 0x0101010101010101ull) & 0x8040201008040201ull;
-    const uint64_t bytes = ((apart + 0x7f7f7f7f7f7f7f7full) >> 7) & 0x0101010101010101ull;
-    std::memcpy(out, &bytes, 8);
-}
-
 // Where the leaves of a node lie.
 struct Place {
     int64_t which, entry;  // its first bucket: an entry of this page of the root
@@ -133,7 +145,7 @@ struct Place {
     const int32_t* ranges(const Trie& trie, int64_t further = 0) const {
         return trie.ranges + 2 * (static_cast<int64_t>(trie.page) * trie.root[which + further] + entry);
     }
-    // Only where the entry is a multiple of 8.
+    // The byte of `occupied` that holds the entry's bit.
     const uint8_t* occupied(const Trie& trie, int64_t further = 0) const {
         return trie.occupied + static_cast<int64_t>((trie.page + 7) / 8) * trie.root[which + further] + entry / 8;
     }
@@ -165,10 +177,20 @@ inline void live_by(const Trie& trie, const Admitted& admitted, int64_t first, i
     }
 }
 
-// The same where every leaf is admitted: eight buckets a byte, where they lie so.
+// Writes eight bits as bytes 0 or 1.
+inline void put_eight(uint32_t bits, uint8_t* out) {
+    const uint64_t apart = (bits * 0x0101010101010101ull) & 0x8040201008040201ull;
+    const uint64_t bytes = ((apart + 0x7f7f7f7f7f7f7f7full) >> 7) & 0x0101010101010101ull;
+    std::memcpy(out, &bytes, 8);
+}
+
+// Whether the children of a node are buckets of one page, eight to a byte of `occupied`.
+inline bool children_are_bits(const Trie& trie, int64_t child) { return child == trie.span && trie.page > 1 && trie.codes % 8 == 0; }
+
+// As `live_by`, where every leaf is admitted.
 inline void live_all(const Trie& trie, int64_t first, int64_t child, int codes, uint8_t* out) {
     const Place node(trie, first);
-    if (child == trie.span && trie.page > 1 && trie.codes % 8 == 0 && codes % 8 == 0) {
+    if (children_are_bits(trie, child) && codes % 8 == 0) {
         const uint8_t* bits = node.occupied(trie);
         for (int code = 0; code < codes; code += 8) put_eight(bits[code / 8], out + code);
     } else if (child == trie.span * trie.page && trie.page % 64 == 0) {
@@ -186,6 +208,23 @@ inline void live_all(const Trie& trie, int64_t first, int64_t child, int codes, 
     }
 }
 
+// out [codes], zeroed before: the root's living children by the admitted items' own first codes, until all that have leaves
+// are seen. A category that is not admitted would be looked at to its last leaf from the other side.
+inline void live_roots(const Admission& admission, int64_t child, int codes, uint8_t* out) {
+    const Trie& trie = *admission.trie;
+    live_all(trie, 0, child, codes, out);
+    int unseen = static_cast<int>(std::count(out, out + codes, 1));
+    std::memset(out, 0, codes);
+    each_admitted(admission, [&](int64_t slot) {
+        const int32_t code = trie.sids[slot * trie.levels];
+        if (code >= 0 && code < codes && !out[code]) {
+            out[code] = 1;
+            --unseen;
+        }
+        return unseen > 0;
+    });
+}
+
 inline void live_thin(const Admission& admission, int64_t first, int level, int64_t child, int codes, uint8_t* out) {
     const std::vector<int32_t>& groups = admission.groups;
     if (level == 0) {
@@ -193,9 +232,14 @@ inline void live_thin(const Admission& admission, int64_t first, int level, int6
         return;
     }
     const int64_t group = first / admission.trie->first_span;
-    for (int i = groups[group]; i < groups[group + 1]; ++i) {
-        const int64_t under = admission.keys[i] - first;
+    auto key = admission.keys.begin() + groups[group];
+    const auto end = admission.keys.begin() + groups[group + 1];
+    const bool sorted = end - key > kSorted;
+    if (sorted) key = std::lower_bound(key, end, first);
+    for (; key < end; ++key) {
+        const int64_t under = *key - first;
         if (under >= 0 && under < child * codes) out[under / child] = 1;
+        if (sorted && under >= child * codes) return;
     }
 }
 
@@ -206,6 +250,23 @@ inline int64_t keys_under(const Trie& trie, int level) {
     return keys;
 }
 
+// Asks the caches for what is read first of some nodes: it lies anywhere, and one node after another would wait for each.
+inline void fetch(const Admission& admission, const int64_t* prefixes, int count, int64_t node, int64_t child) {
+    const Trie& trie = *admission.trie;
+    if (admission.way == Admission::kThin) return;
+    const bool bits = admission.way == Admission::kEverything && children_are_bits(trie, child);
+    for (int i = 0; i < count; ++i) {
+        const Place place(trie, prefixes[i] * node);
+        if (bits) __builtin_prefetch(place.occupied(trie));
+        else __builtin_prefetch(place.ranges(trie));
+    }
+    for (int i = 0; i < count && node <= trie.span; ++i) {
+        const int leaf = *Place(trie, prefixes[i] * node).ranges(trie);
+        __builtin_prefetch(trie.keys + leaf);
+        if (admission.way != Admission::kEverything) __builtin_prefetch(trie.slots + leaf);
+    }
+}
+
 // out [count, codes]: whether each child of some prefixes of `level` codes holds an admitted leaf. Codes that the trie does
 // not know are dead.
 inline void live_children(const Admission& admission, const int64_t* prefixes, int count, int level, int codes, uint8_t* out) {
@@ -213,25 +274,15 @@ inline void live_children(const Admission& admission, const int64_t* prefixes, i
     const int64_t child = keys_under(trie, level + 1), node = child * trie.codes;
     const int known = std::min(codes, trie.codes);
     std::memset(out, 0, static_cast<size_t>(count) * codes);
-    if (admission.way != Admission::kThin) {  // what is read first lies anywhere: the caches are asked for all of it at once
-        for (int i = 0; i < count; ++i) {
-            const Place place(trie, prefixes[i] * node);
-            if (admission.way != Admission::kEverything || child != trie.span) __builtin_prefetch(place.ranges(trie));
-            else __builtin_prefetch(place.occupied(trie));
-        }
-        for (int i = 0; i < count && node <= trie.span; ++i) {
-            const int leaf = *Place(trie, prefixes[i] * node).ranges(trie);
-            __builtin_prefetch(trie.keys + leaf);
-            if (admission.way != Admission::kEverything) __builtin_prefetch(trie.slots + leaf);
-        }
-    }
+    fetch(admission, prefixes, count, node, child);
     for (int i = 0; i < count; ++i, out += codes) {
         const int64_t first = prefixes[i] * node;
         switch (admission.way) {
             case Admission::kThin: live_thin(admission, first, level, child, known, out); break;
             case Admission::kEverything: live_all(trie, first, child, known, out); break;
             case Admission::kBits:
-                live_by(trie, ByBits{admission.bits.data(), trie.slots, static_cast<int32_t>(admission.items - 1)}, first, child, known, out);
+                if (level == 0 && trie.sids) live_roots(admission, child, known, out);
+                else live_by(trie, ByBits{admission.bits.data(), trie.slots, static_cast<int32_t>(admission.items - 1)}, first, child, known, out);
                 break;
             case Admission::kBytes: live_by(trie, ByBytes{admission.admitted, trie.slots}, first, child, known, out); break;
         }

@@ -116,7 +116,7 @@ inline void prefill_vectors(const Model& model, Workspace& space, Context& conte
     }
 }
 
-// The sums that all tokens of a level share: the part of x, and (in space.base_qkv) of the first layer's map.
+// The part of x that all tokens of a level share.
 inline void prepare_level(const Model& model, Workspace& space, const Context& context, int level) {
     space.base_x.grow(model.stride());
     if (model.shared) {
@@ -233,7 +233,7 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
         space.logits.grow(ldl);
         std::memcpy(space.logits.data(), context.logits.data(), codes * sizeof(float));
         masks.until(1);
-        if (count_live(masks.data(), codes)) offer_children(space.logits.data(), masks.data(), lift, codes, 0.0f, 0, best);
+        if (!space.rows.empty() && count_live(masks.data(), codes)) offer_children(space.logits.data(), masks.data(), lift, codes, 0.0f, 0, best);
     } else if (!space.rows.empty()) {
         prepare_level(model, space, context, level);
         const int total = static_cast<int>(space.rows.size());
@@ -248,11 +248,18 @@ inline int step(const Model& model, Workspace& space, const Context& context, Se
             }
             masks.until(space.rows[to - 1] + 1);
             int64_t alive = 0;
-            for (int i = from; i < to; ++i) alive += count_live(masks.of(space.rows[i]), codes);
-            const bool few = effort.live_only && alive * 16 < static_cast<int64_t>(to - from) * codes;
-            decode_rows(model, space, context, search, space.rows.data() + from, to - from);
-            offer_rows(model, space, search, masks.data(), lift, space.rows.data() + from, to - from, few, best);
-            search.computed += to - from;
+            int kept = from;  // a beam without a live child has nothing to offer
+            for (int i = from; i < to; ++i) {
+                const int64_t count = count_live(masks.of(space.rows[i]), codes);
+                if (count) space.rows[kept++] = space.rows[i];
+                alive += count;
+            }
+            const bool few = effort.live_only && alive * 16 < static_cast<int64_t>(kept - from) * codes;
+            if (kept > from) {
+                decode_rows(model, space, context, search, space.rows.data() + from, kept - from);
+                offer_rows(model, space, search, masks.data(), lift, space.rows.data() + from, kept - from, few, best);
+            }
+            search.computed += kept - from;
             from = to;
         }
     }
@@ -287,7 +294,6 @@ inline void tabulate(Model& model) {
     Workspace space;
     const Linear& qkv = *model.prompt[0].qkv;
     const long stride = model.stride(), wide = row_stride(3 * model.width);
-    std::vector<float> no_bias(whole_panels(qkv.outputs) * kPanel, 0.0f);
     struct Table { const Buffer<float>& from; Buffer<float>& to; int rows; };
     for (const Table& table : {Table{model.token, model.token_qkv, model.tokens}, Table{model.position, model.position_qkv, model.longest + model.levels}}) {
         table.to.grow(table.rows * wide);

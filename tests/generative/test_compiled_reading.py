@@ -70,6 +70,19 @@ def test_beams_and_profile_are_those_of_pytorch(
 
 
 @native
+def test_each_version_of_a_trie_is_searched_as_it_is():
+    """A search finds the leaves of the version it is given, whichever was searched before."""
+    sids = np.arange(12, dtype=np.int32).reshape(6, 2) % 4
+    before = SortedTrie.empty(4).inserted(sids[:4], np.arange(4, dtype=np.int32))
+    after = before.inserted(np.array([[3, 0]], np.int32), np.array([4], np.int32))
+    decoder = random_decoder(3, DecoderShape(2, 4, 6, 8, 2, 1, history_length=3))
+    reading = reader_of(decoder, GenerativeConfig(compiled="on")).read(np.zeros((1, 6), dtype=np.float32))
+    for trie, items in ((before, 4), (after, 5), (before, 4), (after, 5)):
+        found = reading.search(trie, np.ones(items, dtype=bool), 16, NEVER)
+        assert sorted(trie.pack(found.codes.astype(np.int32))) == sorted(set(trie.keys.tolist()))
+
+
+@native
 def test_the_compiled_path_stops_at_the_deadline():
     """No level is begun after the deadline."""
     clock = ManualClock()

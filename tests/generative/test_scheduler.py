@@ -82,6 +82,18 @@ def test_beams_are_wide_when_alone_and_narrow_under_load():
     assert widths == sorted(widths)
 
 
+def test_whoever_is_alone_gets_the_widest_beams():
+    """Also where levels cost all and the prompt nothing, so that one request is as long as the longest queue."""
+    clock, costs = ManualClock(), StepCosts(0.0, 10, (1.0, 1.0), (0.1, 0.1))
+    scheduler, widths = FixedStepScheduler(costs, SchedulerConfig(), clock), []
+    assert scheduler.submit(flight(0, clock, 1_000))
+    while scheduler.flights:
+        for step in scheduler.plan():
+            widths += [step.width] if step.level != PROMPT else []
+            scheduler.done(step)
+    assert widths == [128, 128]
+
+
 def test_a_request_that_would_be_late_or_make_another_late_is_refused():
     """Refusal comes at once, and the one that was there first is served."""
     clock = ManualClock()

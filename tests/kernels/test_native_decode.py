@@ -1,6 +1,7 @@
 """The compiled decode against a definition that caches nothing, on every instruction set this machine has."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from adgram.kernels.native import library
 from adgram.kernels.native.decoder import CompiledContext, CompiledDecoder
-from adgram.kernels.native.trie import CompiledTrie
+from adgram.kernels.native.trie import Admitted, CompiledTrie
+from adgram.memory import trie as trie_module
 from adgram.memory.trie import SortedTrie
 
 from .naive_transformer import random_weights, search
@@ -97,56 +99,142 @@ def test_what_is_skipped_never_changes_the_answer(instruction_set, seed, width, 
         assert np.exp(list(quick.values())).sum() == pytest.approx(1, abs=1e-4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def versions(rng, base, sids, items):
+    """Tries one after another, each with the items that live in it: built, then one item more a time, or some fewer."""
+    trie = SortedTrie.empty(base).inserted(sids[:items], np.arange(items, dtype=np.int32))
+    living = np.arange(len(sids)) < items
+    yield trie, living.copy()
+    for slot in range(items, len(sids)):
+        trie = trie.inserted(sids[slot : slot + 1], np.array([slot], np.int32))
+        living[slot] = True
+        if rng.random() < 0.3:
+            gone = np.flatnonzero(living & (rng.random(len(sids)) < 0.05)).astype(np.int32)
+            trie = trie.removed(sids[gone], gone)
+            living[gone] = False
+        yield trie, living.copy()
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    seed=st.integers(0, 10_000), items=st.integers(1, 900), levels=st.integers(1, 4), codes=st.sampled_from([3, 7, 16]),
-    base=st.sampled_from([7, 16, 40]), share=st.sampled_from([0.0, 0.005, 0.02, 0.5, 0.97, 1.0]),
-    changes=st.integers(0, 60), told=st.booleans(), width=st.integers(1, 40),
+    seed=st.integers(0, 10_000), items=st.integers(1, 1_500), levels=st.integers(1, 4),
+    codes=st.sampled_from([3, 7, 16]), base=st.sampled_from([1, 7, 16, 40, 64]),
+    share=st.sampled_from([0.0, 0.005, 0.02, 0.5, 0.97, 1.0]),
+    clustered=st.booleans(), changes=st.integers(0, 30), told=st.booleans(), width=st.integers(1, 40),
+    packed=st.sampled_from([0, 1 << 18]), thin=st.sampled_from([0, 4_096]), room=st.sampled_from([0, 4_000_000]),
 )  # fmt: skip
 def test_a_search_that_walks_the_trie_finds_what_one_told_of_it_finds(
-    instruction_set, seed, items, levels, codes, base, share, changes, told, width
+    instruction_set, seed, items, levels, codes, base, share, clustered, changes, told, width, packed, thin, room
 ):
-    """Every way to read an admission, fresh and much changed tries, other numbers of codes than the decoder's: one
-    answer, to the bit."""
+    """Every way to read an admission, other numbers of codes than the decoder's, and every version once newer ones are
+    written behind it: one answer, to the bit."""
     rng = np.random.default_rng(seed)
     sids = rng.integers(0, base, (items + changes, levels)).astype(np.int32)
-    trie = SortedTrie.empty(base).inserted(sids[:items], np.arange(items, dtype=np.int32))
-    for slot in range(items, items + changes):
-        trie = trie.inserted(sids[slot : slot + 1], np.array([slot], np.int32))
-    dead = np.flatnonzero(rng.random(len(sids)) < 0.1).astype(np.int32)
-    trie = trie.removed(sids[dead], dead)
-    admitted = (rng.random(len(sids)) < share) & ~np.isin(np.arange(len(sids)), dead)
+    liked = rng.random(len(sids)) < share
+    if clustered:
+        liked &= sids[:, 0] % 3 == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trie_module, "SLACK_BYTES", room)  # without room for pages they are made anew
+        patch.setattr(trie_module, "SLACK_LEAVES", room)
+        played = list(versions(rng, base, sids, items))
     weights = random_weights(
         seed, layers=1, heads=2, head_width=4, feed=8, longest=4, levels=levels, codes=codes, scale=2.0
     )
     decoder = CompiledDecoder(weights)
     context = decoder.read_tokens(rng.integers(0, len(weights.token), 4))
-    walking = decoder.search(context, CompiledTrie(trie.beside(sids).buckets if told else trie.buckets), admitted)
-    asking, prefixes = decoder.search(context), np.zeros(1, np.int64)
-    for level in range(levels):
-        live = trie.live_children(prefixes, level, admitted)[:, :codes]
-        live = np.pad(live, ((0, 0), (0, codes - live.shape[1])))
-        assert np.array_equal(walking.live_children(prefixes, level), live)
-        step, found = asking.step(live, width), walking.step(None, width)
-        assert np.array_equal(step.parents, found.parents)
-        assert np.array_equal(step.codes, found.codes)
-        assert np.array_equal(step.log_probs, found.log_probs)
-        prefixes = prefixes[step.parents] * base + step.codes
-        if not len(step.codes):
-            break
-    assert walking.computed == asking.computed
+    for trie, living in (played[0], played[len(played) // 2], played[-1]):
+        admitted = liked & living
+        arrays = (trie.beside(sids) if told else trie).arrays
+        walking = decoder.search(context, Admitted(CompiledTrie(arrays, packed, thin), admitted))
+        asking, prefixes = decoder.search(context), np.zeros(1, np.int64)
+        for level in range(levels):
+            live = trie.live_children(prefixes, level, admitted)[:, :codes]
+            live = np.pad(live, ((0, 0), (0, codes - live.shape[1])))
+            assert np.array_equal(walking.live_children(prefixes, level), live)
+            step, found = asking.step(live, width), walking.step(None, width)
+            assert np.array_equal(step.parents, found.parents)
+            assert np.array_equal(step.codes, found.codes)
+            assert np.array_equal(step.log_probs, found.log_probs)
+            prefixes = prefixes[step.parents] * base + step.codes
+            assert len(np.unique(prefixes)) == len(prefixes)
+            if not len(step.codes):
+                break
+        assert walking.computed == asking.computed
 
 
-def test_a_search_that_walks_needs_an_admission_of_all_items_and_one_that_does_not_is_told():
-    """Both misuses are told of, since the library would read what is not there."""
-    weights = random_weights(1, layers=1, heads=1, head_width=4, feed=8, longest=4, levels=2, codes=5)
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.97, 1.0])
+def test_masks_of_the_served_shape_are_the_tries_own(instruction_set, share):
+    """256 codes, each with a page of 256 buckets: bits of buckets, roots by the items' own codes, thin groups."""
+    rng = np.random.default_rng(2)
+    sids = rng.integers(0, 256, (20_000, 3)).astype(np.int32)
+    trie = SortedTrie.empty(256).inserted(sids, np.arange(len(sids), dtype=np.int32)).beside(sids)
+    weights = random_weights(2, layers=1, heads=1, head_width=4, feed=8, longest=2, levels=3, codes=256)
     decoder = CompiledDecoder(weights)
-    trie = SortedTrie.empty(5).inserted(np.zeros((3, 2), np.int32), np.arange(3, dtype=np.int32))
     context = decoder.read_tokens(np.zeros(1, np.int64))
+    for admitted in (rng.random(len(sids)) < share, (sids[:, 0] < 256 * share) & (sids[:, 0] != 7)):
+        for packed in (0, 1 << 18):
+            search = decoder.search(context, Admitted(CompiledTrie(trie.arrays, packed), admitted))
+            for level in range(3):
+                prefixes = np.unique(trie.pack(sids[:200, :level])) if level else np.zeros(1, np.int64)
+                assert np.array_equal(
+                    search.live_children(prefixes, level), trie.live_children(prefixes, level, admitted)
+                )
+
+
+@pytest.mark.parametrize("thin", [0, 4_096])
+def test_items_without_a_semantic_id_admitted_by_mistake_do_no_harm(thin):
+    """Items of another model have no codes, and the newest may not be known yet: they are passed by."""
+    rng = np.random.default_rng(4)
+    sids = rng.integers(0, 5, (200, 3)).astype(np.int32)
+    trie = SortedTrie.empty(5).inserted(sids, np.arange(200, dtype=np.int32))
+    beside = np.concatenate((sids, np.full((20, 3), -1, np.int32)))
+    admitted = np.zeros(230, np.bool_)
+    admitted[[3, 77, 205, 229]] = True  # two that live, one without an ID, one that nothing is known of
+    decoder = CompiledDecoder(random_weights(4, layers=1, heads=1, head_width=4, feed=8, longest=2, levels=3, codes=5))
+    arrays = trie.beside(beside).arrays
+    search = decoder.search(
+        decoder.read_tokens(np.zeros(1, np.int64)), Admitted(CompiledTrie(arrays, thin=thin), admitted)
+    )
+    prefixes = np.zeros(1, np.int64)
+    for _ in range(3):
+        step = search.step(None, 10)
+        prefixes = prefixes[step.parents] * 5 + step.codes
+    assert sorted(prefixes.tolist()) == sorted(trie.pack(sids[[3, 77]]).tolist())
+
+
+def test_a_single_living_child_of_a_single_level_is_found_once(instruction_set):
+    """The only child is certain without the network, and no second time by it."""
+    decoder = CompiledDecoder(random_weights(1, layers=1, heads=1, head_width=4, feed=8, longest=4, levels=1, codes=5))
+    live = np.array([[False, True, False, False, False]])
+    step = decoder.search(decoder.read_tokens(np.zeros(1, np.int64))).step(live, 4)
+    assert step.codes.tolist() == [1]
+    assert step.log_probs.tolist() == [0.0]
+
+
+def test_a_search_refuses_what_the_library_would_read_beyond_its_memory():
+    """An admission of too few items, a trie of another depth, children told to one that finds them or to nobody, a step
+    too many."""
+    decoder = CompiledDecoder(random_weights(1, layers=1, heads=1, head_width=4, feed=8, longest=4, levels=2, codes=5))
+    trie = SortedTrie.empty(5).inserted(np.zeros((3, 2), np.int32), np.arange(3, dtype=np.int32))
+    deeper = SortedTrie.empty(5).inserted(np.zeros((3, 3), np.int32), np.arange(3, dtype=np.int32))
+    context, everything = decoder.read_tokens(np.zeros(1, np.int64)), np.ones(3, np.bool_)
     with pytest.raises(ValueError, match="2 items, but the trie knows 3"):
-        decoder.search(context, CompiledTrie(trie.buckets), np.ones(2, np.bool_))
-    with pytest.raises(ValueError, match="must be told"):
-        decoder.search(context).step(None, 4)
+        Admitted(CompiledTrie(trie.arrays), np.ones(2, np.bool_))
+    for other in (deeper, SortedTrie.empty(5)):
+        with pytest.raises(ValueError, match="levels, the decoder 2"):
+            decoder.search(context, Admitted(CompiledTrie(other.arrays), everything))
+    told, walking = decoder.search(context), decoder.search(context, Admitted(CompiledTrie(trie.arrays), everything))
+    with pytest.raises(ValueError, match="is told"):
+        told.step(None, 4)
+    with pytest.raises(ValueError, match="is told"):
+        walking.step(np.ones((1, 5), np.bool_), 4)
+    with pytest.raises(ValueError, match="knows no children"):
+        told.live_children(np.zeros(1, np.int64), 0)
+    for _ in range(2):
+        walking.step(None, 4)
+    with pytest.raises(ValueError, match="ended"):
+        walking.step(None, 4)
+    with pytest.raises(ValueError, match="contiguous"):
+        CompiledTrie(replace(trie.arrays, root=trie.arrays.root.astype(np.int64)))
 
 
 def test_a_context_can_be_read_by_many_searches_and_longer_ones_leave_no_trace(instruction_set):

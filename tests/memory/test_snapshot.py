@@ -174,6 +174,17 @@ def test_items_leave_the_collector_nothing_to_look_at():
     assert snapshot.items.count == 1_001
 
 
+def test_the_trie_is_the_same_object_while_no_leaf_changes():
+    """Whoever keeps something by a version's trie keeps it; one that changes is told all items' semantic IDs."""
+    before, _ = _folded([[(Table.ITEM, "a", _item("a", (0, 1))), (Table.ITEM, "b", _item("b", (2, 1)))]])
+    renamed = before.fold(_commit(2, [(Table.ITEM, "a", _item("a", (0, 1), popularity=3.0))]))
+    moved = renamed.fold(_commit(3, [(Table.ITEM, "a", _item("a", (3, 3))), (Table.ITEM, "c", _item("c", (1, 1)))]))
+    assert renamed.trie is before.trie
+    assert moved.trie is not renamed.trie
+    assert before.trie.arrays.sids.tolist() == [[0, 1], [2, 1]]
+    assert moved.trie.arrays.sids.tolist() == [[3, 3], [2, 1], [1, 1]]
+
+
 def test_an_item_of_another_models_shape_is_kept_but_never_alive():
     """A semantic ID that does not fit the trie cannot be generated, so its item has no leaf and no living slot."""
     odd = EncodedItem(Item("z", "z"), (1, 2, 3), b"\0" * 12, "other")

@@ -116,6 +116,30 @@ def test_versions_answer_differently_at_the_same_time(played, data):
     assert {slot for _, slot in _leaves(shrunk)} == {*naive} - {*fewer}
 
 
+@given(SHAPES, st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 10_000), max_size=6)), max_size=25))
+def test_every_version_knows_which_of_its_buckets_hold_a_leaf(shape, steps):
+    """The bits that readers take for the counts say the same as these, whatever was written behind a version since."""
+    base, levels = shape
+    sids = np.random.default_rng(1).integers(0, base, (len(steps) * 6 + 1, levels)).astype(np.int32)
+    versions, living, fresh = [SortedTrie.empty(base)], [], 0
+    for insert, chosen in steps:
+        if insert:
+            slots = np.arange(fresh, fresh + len(chosen), dtype=np.int32)
+            fresh += len(chosen)
+            living += slots.tolist()
+            versions.append(versions[-1].inserted(sids[slots], slots))
+        else:
+            gone = {living[number % len(living)] for number in chosen} if living else set()
+            living = [slot for slot in living if slot not in gone]
+            slots = np.array(sorted(gone), np.int32)
+            versions.append(versions[-1].removed(sids[slots], slots))
+    for trie in versions[1:]:
+        counts = trie.arrays.ranges[trie.root, :, 1]
+        told = np.unpackbits(trie.arrays.occupied[trie.root], axis=1, bitorder="little")[:, : counts.shape[1]]
+        assert np.array_equal(told, counts > 0)
+        assert counts.sum() == trie.count
+
+
 def _root(trie):
     return trie.live_children(np.zeros(1, np.int64), 0, np.ones(SLOTS + 10, np.bool_))
 
