@@ -169,7 +169,7 @@ def main(
     console, beauty, models, evaluation = Console(), out / "beauty", out / "models", out / "eval.json"
     if not (beauty / "marketplace.json").is_file():
         run("import", "amazon", str(data / "amazon_beauty"), str(beauty))
-    run("import", "ipinyou", str(data / "ipinyou" / "2259_test.tsv"), str(out / "ipinyou"))
+    run("import", "ipinyou", str(data / "ipinyou" / "2259_test.tsv"), str(out / "ipinyou"), "--overwrite")
     run("train", str(beauty), "--models", str(models), "--minutes", str(minutes))
     run("eval", str(beauty), "--models", str(models), "--users", str(users), "--out", str(evaluation))
     config = out / "adgram.toml"

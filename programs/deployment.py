@@ -23,7 +23,7 @@ class Deployment:
 
     def __init__(self, folder: Path, models: Path, stack: ExitStack, config: Path | None = None) -> None:
         self.folder, self.models, self.config = folder, models, config
-        self._stack = stack
+        self._services = stack.enter_context(ExitStack())  # end after the children, which would miss them
         self._children = stack.enter_context(Children(folder / "logs"))
         self._own_broker = True
         self.bootstrap = self.milvus = self.address = ""
@@ -32,13 +32,13 @@ class Deployment:
 
     def start_broker(self, bootstrap: str = "") -> None:
         """Afterwards there is a broker with all topics: the named one, or a local one of our own."""
-        self.bootstrap = bootstrap or self._stack.enter_context(start_broker(self.folder / "broker")).address
+        self.bootstrap = bootstrap or self._services.enter_context(start_broker(self.folder / "broker")).address
         self._own_broker = not bootstrap
         self.run("topics", "--bootstrap", self.bootstrap)
 
     def start_milvus(self, uri: str = "") -> None:
         """Afterwards there is a Milvus: the named one, or a Milvus Lite server of our own."""
-        self.milvus = uri or f"http://{self._stack.enter_context(start_milvus(self.folder / 'milvus')).address}"
+        self.milvus = uri or f"http://{self._services.enter_context(start_milvus(self.folder / 'milvus')).address}"
 
     def start_worker(self, *options: str) -> Child:
         """Afterwards a worker folds events into commits, and (where there is a Milvus) a sink stores them."""

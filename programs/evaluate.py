@@ -31,6 +31,10 @@ from .papers import PROTOCOL, PUBLISHED
 from .proposals import folded, proposed, select_users
 from .train import MarketplaceArgument, marketplace_digest
 
+_LEAKS = (
+    "[bold red]These models were trained with --all, as the demo's are, and have seen the answers: what learned rows "
+    "say is no forecast. Train without --all to measure.[/]"
+)
 SERVED_USERS = 300  # asked through the served proposer, too: their lists must be the table's
 
 
@@ -71,6 +75,9 @@ def evaluate(
     training = as_rows([user.training for user in user_sequences(opened)], row_of)
     histories = as_rows([user.history[-HISTORY_KEPT:] for user in asked], row_of)
     held_out = HeldOut(histories, np.array([row_of[user.target] for user in asked]))
+    leaks = any(manifest.notes["options"]["all_events"] for manifest in manifests)
+    if leaks:
+        console.print(_LEAKS)
     evaluations = []
     for folder, manifest in zip(folders, manifests, strict=True):
         with _progress(console) as progress:
@@ -103,11 +110,8 @@ def evaluate(
     )
     if opened.manifest.name in PUBLISHED:
         console.print(PROTOCOL, highlight=False)
-    leaks = any(manifest.notes["options"]["all_events"] for manifest in manifests)
     if leaks:
-        console.print(
-            "[bold red]The models were trained with --all and have seen the answers: learned rows are no forecast.[/]"
-        )
+        console.print(_LEAKS)
     if out is not None:
         _write_report(out, marketplace, folders, seed, leaks, asked, evaluations)
 

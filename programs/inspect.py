@@ -28,8 +28,7 @@ def explain(
     everything: Annotated[bool, typer.Option("--all", help="Show every candidate and ad, not only the first.")] = False,
 ) -> None:
     """Say why a request was answered the way it was: version, models, candidates, verdicts, rules, price steps."""
-    record: wire.DecisionRecord = _called(address, "Explain", wire.ExplainRequest(decision_id=decision_id))
-    Console().print(tree_of(record, None if everything else _SHOWN), highlight=False)
+    Console().print(tree_of(explained(decision_id, address), None if everything else _SHOWN), highlight=False)
 
 
 def stats(address: AddressOption = "127.0.0.1:50061") -> None:
@@ -43,6 +42,12 @@ def stats(address: AddressOption = "127.0.0.1:50061") -> None:
             table.add_row(f"{name.replace('_', ' ')}: {key}", f"{count:,}")
     table.add_row("version", ".".join(map(str, counts.version)))
     Console().print(table)
+
+
+def explained(decision_id: str, address: str) -> wire.DecisionRecord:
+    """The record of a decision, from the engine that made it; NotFound or Unavailable where there is none."""
+    record: wire.DecisionRecord = _called(address, "Explain", wire.ExplainRequest(decision_id=decision_id))
+    return record
 
 
 def _called(address: str, method: str, request: Message) -> Any:

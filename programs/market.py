@@ -22,6 +22,7 @@ _WANTED = (
     ("market_price_fen_q50", 41.0, "iPinYou 2997"),
     ("market_price_fen_q75", 88.0, "iPinYou 2997"),
 )
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Make anew what the folder holds.")]
 
 
 def world(
@@ -35,6 +36,7 @@ def world(
     new_items: Annotated[
         int, typer.Option(help="How many of the items no log knows: they begin with the traffic.")
     ] = 0,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Make a seeded marketplace with hidden truth, and print its figures beside those of real data."""
     from ..simulator.market.generator import WorldSettings, make_world
@@ -46,6 +48,7 @@ def world(
             raise MarketplaceError(f"a world needs at least {minimum} {name}, got {value}")
     if not 0 <= new_items <= items // 2:
         raise MarketplaceError(f"new items must lie between 0 and half of all ({items // 2}), not {new_items}")
+    _refuse_to_lose(out, overwrite)
     settings = WorldSettings(seed, items, users, days, impressions, requests, new_items=new_items)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -63,15 +66,22 @@ def import_(
         Path | None, typer.Option(help="For `files`: a TOML file that says which of your columns is what.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides whatever the source lacks and a rule makes.")] = 1,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Bring in somebody's own data; what it lacks is made by rules that are printed and kept in its manifest."""
     console = Console()
+    _refuse_to_lose(out, overwrite)
     with console.status(f"importing {path}"):
         manifest = _import(source, path, out, mapping, seed)
     console.print(_figures(manifest))
     for rule in manifest.rules:
         console.print(f"by rule: {rule}", style="dim", highlight=False)
     console.print(f"{out}: {manifest.source}", highlight=False)
+
+
+def _refuse_to_lose(out: Path, overwrite: bool) -> None:
+    if (out / "marketplace.json").is_file() and not overwrite:
+        raise MarketplaceError(f"{out} is a marketplace already; name another folder, or make it anew with --overwrite")
 
 
 def _import(source: str, path: Path, out: Path, mapping: Path | None, seed: int) -> Manifest:

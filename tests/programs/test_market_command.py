@@ -22,6 +22,13 @@ def test_a_world_is_made_and_its_figures_shown_beside_real_ones(tmp_path: Path) 
     market = Marketplace(tmp_path / "w")
     assert market.manifest.seed == 5
     assert len(market.items()) == 300
+    before = (tmp_path / "w" / "marketplace.json").read_bytes()
+    again = _adgram("world", str(tmp_path / "w"), "--seed", "6", *sizes)
+    assert again.returncode == 1
+    assert "is a marketplace already; name another folder" in again.stderr
+    assert (tmp_path / "w" / "marketplace.json").read_bytes() == before
+    assert _adgram("world", str(tmp_path / "w"), "--seed", "6", *sizes, "--overwrite").returncode == 0
+    assert Marketplace(tmp_path / "w").manifest.seed == 6
 
 
 def test_trouble_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
