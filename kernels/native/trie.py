@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ...core.snapshot import TrieArrays
 from .library import TrieParts
 
-PACKED = 1 << 21  # items up to which all of an admission is looked at: 50 µs a million, cold, and then bits tell the rest
+PACKED = 1 << 21  # items up to which all of an admission is looked at: 50 µs a million when cold; bits tell the rest
 THIN = 4_096  # admitted items up to which they may be read from their own side, at ten to twenty nanoseconds each
 BEHIND = 3  # slots behind the last leaf that may be looked at
 _BOOL = np.dtype(np.bool_)
