@@ -77,7 +77,7 @@ def evaluate(
     held_out = HeldOut(histories, np.array([row_of[user.target] for user in asked]))
     leaks = any(manifest.notes["options"]["all_events"] for manifest in manifests)
     if leaks:
-        console.print(_LEAKS)
+        console.print(_LEAKS, soft_wrap=True)
     evaluations = []
     for folder, manifest in zip(folders, manifests, strict=True):
         with _progress(console) as progress:
@@ -111,7 +111,7 @@ def evaluate(
     if opened.manifest.name in PUBLISHED:
         console.print(PROTOCOL, highlight=False)
     if leaks:
-        console.print(_LEAKS)
+        console.print(_LEAKS, soft_wrap=True)
     if out is not None:
         _write_report(out, marketplace, folders, seed, leaks, asked, evaluations)
 
