@@ -70,6 +70,9 @@ class Nearest:
     matches: npt.NDArray[np.float32]  # [M] inner products of profile and vector
 
 
+SLOTS_BEHIND = 3  # behind the last leaf: readers look at so many leaves of a bucket without asking whether they are its
+
+
 @dataclass(frozen=True, slots=True)
 class TrieArrays:
     """One version of a trie as its arrays, for whoever walks it without asking Python for every level.
@@ -82,9 +85,7 @@ class TrieArrays:
     ranges: npt.NDArray[np.int32]  # [pages, S, 2] first leaf and count of each bucket
     occupied: npt.NDArray[np.uint8]  # [pages, S / 8] whether each bucket has a leaf, as bits, lowest first
     keys: npt.NDArray[np.int64]  # [leaves] semantic IDs as base-K digits
-    slots: npt.NDArray[
-        np.int32
-    ]  # [leaves + 3] item slots; what lies behind a bucket may be looked at, but says nothing
+    slots: npt.NDArray[np.int32]  # [leaves + SLOTS_BEHIND] item slots
     sids: npt.NDArray[np.int32] | None  # [N, L] by item slot, where the trie was told; read for admitted items only
     count: int  # P, leaves of this version
     span: int  # keys a bucket

@@ -1,6 +1,6 @@
 """The loops of the trie, compiled: leaves lie in buckets, one for each prefix of the first few codes.
 
-A bucket is a run of the leaf arrays `keys` [cap] int64 and `slots` [cap + AT_ONCE] int32, ordered by key, then by slot.
+A bucket is a run of the leaf arrays `keys` [cap] int64 and `slots` [cap] int32, ordered by key, then by slot.
 Buckets are found by number through two tables: `root` [R] int32 names the page of each S consecutive buckets, and
 `ranges` [pages, S, 2] int32 holds the first leaf and the count of each bucket of a page. Which buckets hold a leaf at
 all, `occupied` [pages, S / 8] uint8 tells in bits, lowest first. Nothing here checks bounds: the callers in `trie` do.
@@ -19,8 +19,6 @@ Slots = npt.NDArray[np.int32]
 Table = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.uint8]
 
-AT_ONCE = 3  # leaves of a bucket that compiled readers look at without asking whether there are so many: `slots` has as
-# many more at its end, and what lies behind a bucket may just be being written
 NO_PAGES, NO_LEAVES = -1, -2  # the answers of `insert` and `remove` when there is no room
 
 

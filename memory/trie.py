@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.catalogue import SemanticId
-from ..core.snapshot import TrieArrays
+from ..core.snapshot import SLOTS_BEHIND, TrieArrays
 from . import buckets
 
 # More leaves than this share of all at once: one build is cheaper than as many copied buckets.
@@ -38,7 +38,7 @@ class Pool:
     """The leaves of the buckets. Those below `used` belong to some version and are never written again."""
 
     keys: npt.NDArray[np.int64]  # [capacity]
-    slots: npt.NDArray[np.int32]  # [capacity + buckets.AT_ONCE], 0 where unused
+    slots: npt.NDArray[np.int32]  # [capacity + SLOTS_BEHIND], 0 where unused
     used: npt.NDArray[np.int32]  # [1]
     lock: threading.Lock = field(default_factory=threading.Lock)  # held by whoever appends here or to pages over it
 
@@ -234,7 +234,7 @@ def _built(codes: int, levels: int, end_slot: int, leaves: _Leaves) -> SortedTri
     pages, size = codes ** (head - head // 2), codes ** (head // 2)
     span = codes ** (levels - head)
     room = count + max(count // 2, SLACK_LEAVES)
-    keys, slots = np.empty(room, np.int64), np.zeros(room + buckets.AT_ONCE, np.int32)
+    keys, slots = np.empty(room, np.int64), np.zeros(room + SLOTS_BEHIND, np.int32)
     keys[:count], slots[:count] = leaves.keys, leaves.slots
     table = np.empty((pages, size, 2), np.int32)
     buckets.tabulate(leaves.keys, span, table)

@@ -82,14 +82,14 @@ def demo(
             console.rule("[bold]its newest bid, explained", align="left")
             console.print(tree_of(explained(decision_id, deployment.address), _CANDIDATES), highlight=False)
         if keep:
-            _wait(deployment, marketplace, decision_id, console)
+            _wait(deployment, marketplace, decision_id or "ID", console)
     console.print(f"[bold green]done[/]: open {folder / 'report.html'}; the next run reuses what this one made")
 
 
 def _newest_bid(trail: Path) -> str:
     """The id of the newest decision on disk that bids, "" where none does."""
     for segment in sorted(trail.glob("decisions-*.jsonl"), reverse=True):
-        for line in reversed(segment.read_bytes().splitlines()):
+        for line in reversed(segment.read_bytes().split(b"\n")[:-1]):  # the last one may still be being written
             record = msgspec.json.decode(line, type=_Decision)
             if record.bids:
                 return record.decision_id

@@ -5,7 +5,7 @@
 
 namespace ADGRAM_SET {
 
-constexpr int kAtOnce = 3;  // leaves of a bucket looked at without a branch; `slots` has as many more at its end
+constexpr int kAtOnce = 3;  // leaves of a bucket looked at without a branch: SLOTS_BEHIND of core/snapshot.py
 // Of so many items asked whether they are admitted, so many are: then a child's first leaf decides nearly always.
 constexpr int kSamples = 64, kBroad = 61;
 constexpr int64_t kThinShare = 12;  // a thin admission is no more than one item in so many

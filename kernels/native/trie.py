@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...core.snapshot import TrieArrays
+from ...core.snapshot import SLOTS_BEHIND, TrieArrays
 from .library import TrieParts
 
-PACKED = 1 << 21  # items up to which all of an admission is looked at: 50 µs a million when cold; bits tell the rest
-THIN = 4_096  # admitted items up to which they may be read from their own side, at ten to twenty nanoseconds each
-BEHIND = 3  # slots behind the last leaf that may be looked at
+PACKED = 1 << 21  # items up to which all of an admission is looked at: for a million cheaper than leaf by leaf
+THIN = 4_096  # admitted items up to which they may be read from their own side, a thousand in some 20 µs
 _BOOL = np.dtype(np.bool_)
 
 
@@ -20,8 +19,8 @@ class CompiledTrie:
 
     def __init__(self, arrays: TrieArrays, packed: int = PACKED, thin: int = THIN) -> None:
         """Copies nothing. `packed` and `thin` choose how admissions are read, never what is found."""
-        if len(arrays.slots) < len(arrays.keys) + BEHIND:
-            raise ValueError(f"a trie's slots go {BEHIND} beyond its keys")
+        if len(arrays.slots) < len(arrays.keys) + SLOTS_BEHIND:
+            raise ValueError(f"a trie's slots go {SLOTS_BEHIND} beyond its keys")
         sids = arrays.sids
         if sids is not None and (sids.ndim != 2 or sids.shape[1] != arrays.levels):
             sids = None  # nothing is known of any item yet
