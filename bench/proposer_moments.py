@@ -88,7 +88,8 @@ def _deep_masks(report: Report, handed_us: float) -> None:
 
         report.add(
             f"trie masks amid a request, 1 M of depth 4, W={width}, all admitted",
-            _masks_share(request, handed_us), "share", f"wall, Python's part included, random weights, median of {ROUNDS}", to_reach=MASKS,
+            _masks_share(request, handed_us), "share",
+            f"wall, Python's part included, random weights, median of {ROUNDS}", to_reach=MASKS,
         )  # fmt: skip
 
 

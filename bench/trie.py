@@ -108,7 +108,7 @@ def _reads(report: Report, size: Size, trie: SortedTrie, request: _Request, sids
             f"{size.name}: masks of a request, {how}, {request.share} admitted",
             100 * took_ms / request.request_ms,
             "% of a request",
-            f"{size.levels} levels, W={WIDTH}, {1e3 * took_ms:.0f} µs of {request.request_ms:.2f} ms, a loop; of {REPEATS}",
+            f"{size.levels} levels, W={WIDTH}, {1e3 * took_ms:.0f} µs of {request.request_ms:.2f} ms, in a loop",
             to_reach=100 * BAR_SHARE if size.codes == 256 and request.share == "all" and how == "walked" else None,
         )
     report.add(
